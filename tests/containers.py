@@ -1,0 +1,76 @@
+"""Fixtures for tests that need a Docker Engine or an image; a pytest plugin, registered in tests/conftest.py."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import docker
+import pytest
+
+from scripts.build_image import BuildError, check_engine, image_name
+
+REQUIRE = "REQUIRE_CONTAINERS"
+"""Environment variable: where it is 1, as in CI, a missing engine or image is a failure and not a skip."""
+ENGINE_SECONDS = 60
+"""Bounds every single call to the engine."""
+RUN_SECONDS = 120.0
+"""Bounds a container, unless its test says otherwise; the first import of torch from a cold disk takes half of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a container ended."""
+
+    exit_code: int
+    output: str
+
+
+RunContainer = Callable[..., Ended]
+
+
+def miss(reason: str) -> NoReturn:
+    """Skips the test, or fails it where containers are required."""
+    if os.environ.get(REQUIRE) == "1":
+        pytest.fail(f"{reason} ({REQUIRE}=1)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def docker_client() -> Iterator[docker.DockerClient]:
+    """A client whose engine has answered."""
+    try:
+        check_engine()  # not the SDK, which leaves its socket open when nothing answers
+    except BuildError as error:
+        miss(str(error))
+    client = docker.from_env(timeout=ENGINE_SECONDS)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def pytorch_image(docker_client: docker.DockerClient) -> str:
+    """The name of the PyTorch image, which is in the engine."""
+    name = image_name("pytorch")
+    try:
+        docker_client.images.get(name)
+    except docker.errors.ImageNotFound:
+        miss(f"the engine has no image '{name}'; run 'make build/pytorch'")
+    return name
+
+
+@pytest.fixture
+def run_container(docker_client: docker.DockerClient) -> RunContainer:
+    """Runs a command in an image to its end, within a time, and leaves no container behind."""
+
+    def run(image: str, command: list[str], *, seconds: float = RUN_SECONDS, **settings: Any) -> Ended:
+        settings.setdefault("network_mode", "none")
+        container = docker_client.containers.create(image, command, **settings)
+        try:
+            container.start()
+            exit_code = container.wait(timeout=seconds)["StatusCode"]
+            return Ended(exit_code=exit_code, output=container.logs().decode(errors="replace"))
+        finally:
+            container.remove(force=True, v=True)
+
+    return run
