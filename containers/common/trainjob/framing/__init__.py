@@ -1,0 +1,1 @@
+"""From a stream of bytes to records; knows nothing of where the bytes come from."""

@@ -1,0 +1,108 @@
+"""What a job leaves: checkpoints to go on from, and the model with its record."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from trainjob import checkpoint, pictures
+from trainjob.contract import Paths
+from trainjob.errors import CheckpointError
+from trainjob.files import whole_file
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far the training is; with model and optimizer, all that the loop owns."""
+
+    epoch: int = 0
+    """Epochs finished."""
+    batch: int = 0
+    """Batches of the epoch under way that are done."""
+    step: int = 0
+    """Optimizer steps done."""
+    epoch_records: int
+    """Records in an epoch: an estimate until the first has been read to its end."""
+    seen: int = 0
+    """Records of the epoch under way that are done."""
+    loss_sum: float = 0.0
+    correct: int = 0
+    """Over the records seen in the epoch under way."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One row a finished epoch."""
+
+    def finish_epoch(self, row: dict[str, float]) -> None:
+        """Add the epoch's row and begin the next; its length is known from here on."""
+        self.history.append(row)
+        self.epoch, self.epoch_records = self.epoch + 1, self.seen
+        self.batch = self.seen = self.correct = 0
+        self.loss_sum = 0.0
+
+
+def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> Path:
+    """Write a checkpoint of the step `progress.step`, whole or not at all.
+
+    Raises:
+        CheckpointError: It could not be written; older ones are untouched.
+    """
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "progress": vars(progress),
+        "rng": torch.get_rng_state(),
+    }
+    return checkpoint.save(
+        folder,
+        progress.step,
+        lambda file: torch.save(state, file),
+        suffix=".pt",
+        epoch=progress.epoch,
+        batch=progress.batch,
+    )
+
+
+def resume(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+    """Put model, optimizer and random state back where the newest valid checkpoint has them; None if there is none.
+
+    Raises:
+        CheckpointError: The checkpoint is of another model or optimizer.
+    """
+    newest = checkpoint.newest(folder)
+    if newest is None:
+        return None
+    state: dict[str, Any] = torch.load(newest.path, map_location="cpu", weights_only=True)
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{newest.path.name} does not fit this job ({str(error).splitlines()[0]}); give the hyperparameters of "
+            "the job that wrote it, or another CheckpointConfig.S3Uri."
+        ) from error
+    torch.set_rng_state(state["rng"])
+    return Progress(**state["progress"])
+
+
+def save_model(paths: Paths, model: nn.Module, labels: Sequence[str], config: Mapping[str, object]) -> None:
+    """Write `weights.pt` (loads with `weights_only=True`), `labels.json` and `config.json` to the model folder."""
+    paths.model.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    with whole_file(paths.model / "weights.pt") as file:
+        torch.save(weights, file)
+    for name, content in (("labels.json", list(labels)), ("config.json", dict(config))):
+        with whole_file(paths.model / name) as file:
+            file.write(json.dumps(content, indent=2).encode())
+
+
+def save_record(paths: Paths, title: str, history: Sequence[dict[str, float]]) -> None:
+    """Write the row of every epoch as `history.csv` and draw them as `learning-curve.png` in the output folder."""
+    paths.output_data.mkdir(parents=True, exist_ok=True)
+    with (paths.output_data / "history.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+    pictures.learning_curve(paths.output_data / "learning-curve.png", title, history)
