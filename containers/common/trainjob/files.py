@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, also after a power cut."""
 
 import os
 from collections.abc import Iterator
@@ -18,16 +18,28 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     partial = path.with_name(path.name + NOT_SYNCED_SUFFIX)
     try:
-        with partial.open("wb", buffering=1 << 20) as file:
+        with on_disk(partial) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         partial.replace(path)
+        sync_names(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[BinaryIO]:
+    """Open a file whose bytes are on the disk once it is closed."""
+    with path.open("wb", buffering=1 << 20) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_names(folder: Path) -> None:
+    """Bring the folder's names to the disk, which renaming alone does not."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)  # the new name, too, must survive a power cut
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

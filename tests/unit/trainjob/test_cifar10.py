@@ -15,7 +15,7 @@ def records(*labels: int) -> np.ndarray:
 def test_decoding_splits_labels_and_planes_without_a_copy():
     block = records(3, 9)
     block[1, 1:] = np.arange(3072) // 12  # each value 12 times, rising through red, green, blue
-    images, labels = cifar10.decode(block)
+    images, labels = cifar10.split(block)
     assert images.shape == (2, 3, 32, 32)
     assert np.shares_memory(images, block)
     assert labels.tolist() == [3, 9]
@@ -25,4 +25,4 @@ def test_decoding_splits_labels_and_planes_without_a_copy():
 
 def test_label_out_of_range_is_told_with_record_and_value():
     with pytest.raises(RecordError, match=r"Record 102 has label 17, .* 0 to 9; .* 3073 bytes"):
-        cifar10.decode(records(1, 2, 17), first_record=100)
+        cifar10.rows(records(1, 2, 17), "fixed", 100)

@@ -1,0 +1,113 @@
+"""The first process of a container: starts the program, hands signals on to it, ends with its exit code.
+
+sagemaker-training's `train` calls `main` through SAGEMAKER_TRAINING_MODULE; elsewhere `python -m trainjob.launch`.
+"""
+
+import importlib.util
+import os
+import pkgutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NoReturn
+
+from trainjob import child, environment, failure, script_mode
+from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS
+from trainjob.environment import JobEnvironment
+from trainjob.errors import EntryPointError
+from trainjob.hyperparameters import DATASET, plain
+from trainjob.relay import Relay
+from trainjob.script_mode import Command
+from trainjob.stderr_tee import StderrTee
+from trainjob.stop import StopRequested
+
+PROGRAMS = "TRAINJOB_PROGRAMS"
+"""Environment variable: the package that holds the built-in programs, modules called `train_<dataset>`."""
+_DEFAULT_DATASET, _PREFIX = "cifar10", "train_"
+_QUIET_WAITS = {"OMP_WAIT_POLICY": "passive"}
+"""OpenMP threads that spin while they wait, GNU's default, starve each other as soon as anything else runs on their
+cores: 50 s instead of 6 s for an epoch of a small network on 2 busy cores. The job's own setting wins."""
+_SIGNAL_BASE = 128  # 128 + n, as a shell reports a death by signal n
+
+
+def main() -> NoReturn:
+    """Run the job's program and exit with its code.
+
+    By os._exit: the toolkit's `train` turns every exit code a hook raises into 0.
+    """
+    relay = Relay()
+    code = _attempt(relay)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def choose(env: JobEnvironment, environ: Mapping[str, str]) -> Command:
+    """How to run what the job asks for: its own script if it names one, else the image's program for its data set.
+
+    Raises:
+        EntryPointError: There is no such script or program; says which there are.
+    """
+    script = script_mode.program(env, environ)
+    if script:
+        return script_mode.prepare(env, script, environ)
+    package = environ.get(PROGRAMS)
+    if not package:
+        raise EntryPointError(
+            f"The job names no script and {PROGRAMS} is not set; set it to the package that holds the programs "
+            "(such as pytorch_job), or name a script by the hyperparameter sagemaker_program."
+        )
+    dataset = plain(env.hyperparameters.get(DATASET, _DEFAULT_DATASET))
+    known = _datasets(package)
+    if dataset not in known:
+        raise EntryPointError(
+            f"There is no program for the data set '{dataset}' in {package}; "
+            f"set the hyperparameter '{DATASET}' to one of: {', '.join(known) or 'none'}."
+        )
+    return Command(argv=(sys.executable, "-m", f"{package}.{_PREFIX}{dataset}"), environ=environ)
+
+
+def _datasets(package: str) -> list[str]:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.submodule_search_locations is None:
+        raise EntryPointError(f"{PROGRAMS} is '{package}', which is no package here; install it or correct the name.")
+    names = [module.name for module in pkgutil.iter_modules(spec.submodule_search_locations)]
+    return sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
+
+
+def _attempt(relay: Relay) -> int:
+    try:
+        env = environment.read()
+        with relay.interruptible():
+            command = choose(env, os.environ)
+        return _run(command, relay)
+    except StopRequested:
+        print("stopped before the program was started", file=sys.stderr)
+        return _SIGNAL_BASE + relay.early[0]
+    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever went wrong becomes an exit code here
+        failure.report(error, environment.paths(os.environ).failure)
+    return EXIT_FAILURE
+
+
+def _run(command: Command, relay: Relay) -> int:
+    try:
+        program = child.start(command.argv, {**_QUIET_WAITS, **command.environ}, command.folder)
+    except (OSError, ValueError) as error:
+        raise EntryPointError(f"'{command.argv[0]}' cannot be started: {error}; check that it is installed.") from error
+    relay.watch(program)
+    with StderrTee(program.stderr) as tee:
+        returned = program.wait()
+    code = _SIGNAL_BASE - returned if returned < 0 else returned
+    if code != EXIT_SUCCESS:
+        words = "The program did not stop in time after SIGTERM and was killed." if relay.killed else None
+        text = failure.describe_log(tee.tail, code, words=words)
+        failure.leave(text, environment.paths(os.environ).failure)
+    return code
+
+
+if __name__ == "__main__":
+    main()
