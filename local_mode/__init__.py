@@ -1,0 +1,1 @@
+"""A local SageMaker: runs a whole CreateTrainingJob request on this machine."""

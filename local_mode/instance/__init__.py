@@ -1,0 +1,1 @@
+"""What a training instance does around a container: data, configuration, checkpoints, artifacts."""

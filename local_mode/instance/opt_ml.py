@@ -1,0 +1,70 @@
+"""Writes /opt/ml as the platform does before a container starts."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trainjob import contract
+
+from local_mode.instance.plan import ChannelSpec
+
+CHECKPOINTS = str(contract.Paths().checkpoints)
+"""Where a container finds its checkpoints unless the request says otherwise."""
+HOST = "algo-1"
+
+
+def write(  # each argument is one thing the files say
+    base: Path,
+    *,
+    hyperparameters: Mapping[str, str],
+    channels: Iterable[ChannelSpec],
+    instance_type: str,
+    network_interface: str,
+    checkpoint_path: str | None,
+) -> contract.Paths:
+    """Make the tree below `base`, with the documented config files; channel folders come with their data."""
+    paths = contract.Paths(base)
+    for folder in (paths.config, paths.data, paths.model, paths.output_data, paths.checkpoints):
+        folder.mkdir(parents=True)
+    _write(paths.hyperparameters, dict(hyperparameters))
+    _write(paths.input_data_config, {channel.name: _channel(channel) for channel in channels})
+    _write(paths.resource_config, _resources(instance_type, network_interface))
+    if checkpoint_path is not None:
+        _write(paths.checkpoint_config, {"LocalPath": checkpoint_path})
+    return paths
+
+
+def failure_text(paths: contract.Paths) -> str | None:
+    """What the container left in output/failure: its first 1,024 characters; None without the file."""
+    try:
+        # A character takes at most four bytes in UTF-8; a program may have left gigabytes.
+        with paths.failure.open("rb") as file:
+            return file.read(contract.FAILURE_LIMIT * 4).decode("utf-8", "replace")[: contract.FAILURE_LIMIT]
+    except OSError:
+        return None  # absent, or not a readable file: the exit code alone speaks
+
+
+def _channel(spec: ChannelSpec) -> dict[str, str]:
+    entry = {
+        contract.INPUT_MODE: spec.mode,
+        contract.DISTRIBUTION: spec.distribution,
+        contract.RECORD_WRAPPER: spec.record_wrapper,
+    }
+    return entry if spec.content_type is None else {**entry, contract.CONTENT_TYPE: spec.content_type}
+
+
+def _resources(instance_type: str, network_interface: str) -> dict[str, Any]:
+    group = {"instance_group_name": contract.DEFAULT_GROUP, "instance_type": instance_type, "hosts": [HOST]}
+    return {
+        contract.CURRENT_HOST: HOST,
+        contract.INSTANCE_TYPE: instance_type,
+        contract.GROUP_NAME: contract.DEFAULT_GROUP,
+        contract.HOSTS: [HOST],
+        contract.INSTANCE_GROUPS: [group],
+        contract.NETWORK_INTERFACE: network_interface,
+    }
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Training jobs: the request, the state machine, the record on disk."""

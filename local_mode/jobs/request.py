@@ -1,0 +1,175 @@
+"""A training job as it is asked for: CreateTrainingJob's request, in its own field names.
+
+`parse` reads one from JSON. A field the API has and local_mode does not honour yet is refused, never dropped.
+"""
+
+# ruff: noqa: RUF009  # the calls in the defaults make dataclass fields
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from local_mode.errors import ValidationError
+from local_mode.jobs import rules
+from local_mode.jobs.shapes import later, optional, read, recorded, required
+
+_ROLE = r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+_DAY = 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricDefinition:
+    """A metric and the regular expression that finds its values in the log."""
+
+    Name: str = required(least=1, most=255)
+    Regex: str = required(least=1, most=500)
+    """Group 1 is the value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm:
+    """The image and how it is started."""
+
+    TrainingImage: str = required(least=1, most=255)
+    TrainingInputMode: str = required(choices=("File", "FastFile", "Pipe"))
+    """Of channels that name no InputMode of their own."""
+    MetricDefinitions: tuple[MetricDefinition, ...] = optional((), most=40)
+    ContainerEntrypoint: tuple[str, ...] | None = optional(None, least=1, most=100, value_most=256)
+    ContainerArguments: tuple[str, ...] | None = optional(None, least=1, most=100, value_most=256)
+    EnableSageMakerMetricsTimeSeries: Any = recorded()
+    AlgorithmName: Any = later("run algorithms by name")
+    TrainingImageConfig: Any = later("pull images from a registry of one's own")
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Objects:
+    """Where a channel's objects are."""
+
+    S3DataType: str = required(choices=("S3Prefix", "ManifestFile", "AugmentedManifestFile"))
+    S3Uri: str = required(least=1, most=1024)
+    """A folder path or file:// URI here; matched as a textual prefix, as S3 does."""
+    S3DataDistributionType: str = optional("FullyReplicated", choices=("FullyReplicated", "ShardedByS3Key"))
+    """On one host both mean all objects."""
+    AttributeNames: Any = later("read augmented manifests")
+    InstanceGroupNames: Any = later("run instance groups")
+    ModelAccessConfig: Any = later("accept model licences")
+    HubAccessConfig: Any = later("read from model hubs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSource:
+    """Where a channel's data is."""
+
+    S3DataSource: S3Objects = required()
+    FileSystemDataSource: Any = later("mount EFS or FSx file systems")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One named input."""
+
+    ChannelName: str = required(pattern=r"[A-Za-z0-9.\-_]+", least=1, most=64)
+    DataSource: ChannelSource = required()
+    ContentType: str | None = optional(None, most=256)
+    InputMode: str | None = optional(None, choices=("File", "FastFile", "Pipe"))
+    CompressionType: str = optional("None", choices=("None", "Gzip"))
+    RecordWrapperType: str = optional("None", choices=("None", "RecordIO"))
+    ShuffleConfig: Any = later("shuffle objects (ShuffleConfig)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where artifacts go."""
+
+    S3OutputPath: str = required(most=1024)
+    """A folder path or file:// URI here."""
+    KmsKeyId: Any = later("encrypt artifacts")
+    CompressionType: str = optional("GZIP", choices=("GZIP", "NONE"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """The instance a job would have; its type is told to the program, this machine is what it gets."""
+
+    InstanceType: str = required(pattern=r"ml\.[a-z0-9\-]+\.[a-z0-9\-]+")
+    InstanceCount: int = required(least=0)
+    VolumeSizeInGB: int = required(least=1)
+    """GB; recorded, the disk is this machine's."""
+    VolumeKmsKeyId: Any = recorded()
+    KeepAlivePeriodInSeconds: Any = recorded()
+    InstanceGroups: Any = later("run instance groups")
+    InstancePreferences: Any = later("choose among instance types")
+    InstancePlacementConfig: Any = later("place instances")
+    TrainingPlanArn: Any = later("use training plans")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopping:
+    """When the platform stops a job."""
+
+    MaxRuntimeInSeconds: int = optional(_DAY, least=1, most=28 * _DAY)
+    """Seconds from the start of the container."""
+    MaxWaitTimeInSeconds: Any = later("run managed spot training")
+    MaxPendingTimeInSeconds: Any = recorded()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Where checkpoints are kept between runs."""
+
+    S3Uri: str = required(most=1024)
+    """A folder path or file:// URI here."""
+    LocalPath: str | None = optional(None, most=4096)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJobRequest:
+    """One CreateTrainingJob request."""
+
+    TrainingJobName: str = required(pattern=r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+    AlgorithmSpecification: Algorithm = required()
+    RoleArn: str = required(pattern=_ROLE, least=20, most=2048)
+    """Recorded; its account is the account of the job's ARN."""
+    OutputDataConfig: Output = required()
+    ResourceConfig: Resources = required()
+    StoppingCondition: Stopping = required()
+    HyperParameters: Mapping[str, str] | None = optional(None, most=100, key_most=256, value_most=2500)
+    InputDataConfig: tuple[Channel, ...] = optional((), most=20)
+    CheckpointConfig: Checkpoints | None = optional()
+    Environment: Mapping[str, str] | None = optional(
+        None, most=100, key_most=512, value_most=512, pattern="[a-zA-Z_][a-zA-Z0-9_]*"
+    )
+    EnableNetworkIsolation: bool = optional(False)
+    EnableManagedSpotTraining: bool = optional(False)
+    EnableInterContainerTrafficEncryption: Any = recorded()
+    Tags: Any = recorded()
+    ExperimentConfig: Any = recorded()
+    DebugHookConfig: Any = recorded()
+    ProfilerConfig: Any = recorded()
+    RetryStrategy: Any = recorded()
+    RemoteDebugConfig: Any = recorded()
+    InfraCheckConfig: Any = recorded()
+    SessionChainingConfig: Any = recorded()
+    VpcConfig: Any = later("place jobs in a VPC")
+    DebugRuleConfigurations: Any = later("run Debugger's rules")
+    ProfilerRuleConfigurations: Any = later("run Profiler's rules")
+    TensorBoardOutputConfig: Any = later("sync TensorBoard's files")
+
+    def input_mode(self, channel: Channel) -> str:
+        """The mode of `channel`: its own, else the job's."""
+        return channel.InputMode or self.AlgorithmSpecification.TrainingInputMode
+
+
+def parse(document: Any) -> TrainingJobRequest:
+    """Read a request.
+
+    Raises:
+        ValidationError: with every problem found.
+    """
+    problems: list[str] = []
+    request = read(TrainingJobRequest, document, "", problems)
+    if request is not None:
+        problems += rules.problems(request)
+    if request is None or problems:
+        raise ValidationError(problems)
+    return request

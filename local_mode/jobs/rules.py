@@ -1,0 +1,93 @@
+"""What is wrong with a request as a whole: rules between fields, and values local_mode does not honour yet."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from local_mode.errors import LocalModeError
+from local_mode.instance.opt_ml import CHECKPOINTS
+from local_mode.instance.sources import local_path
+
+if TYPE_CHECKING:
+    from local_mode.jobs.request import Channel, TrainingJobRequest
+
+
+def problems(request: TrainingJobRequest) -> list[str]:
+    """Every broken rule, as a sentence that says what to do."""
+    return [*_metrics(request), *_channels(request), *_places(request), *_later(request)]
+
+
+def _metrics(request: TrainingJobRequest) -> Iterator[str]:
+    for index, metric in enumerate(request.AlgorithmSpecification.MetricDefinitions):
+        where = f"AlgorithmSpecification.MetricDefinitions[{index}].Regex"
+        try:
+            groups = re.compile(metric.Regex).groups
+        except re.error as error:
+            yield f"{where} is {metric.Regex!r}, which is no regular expression: {error}."
+            continue
+        if groups == 0:
+            yield f"{where} is {metric.Regex!r}, which has no group; put parentheses around the value."
+
+
+def _channels(request: TrainingJobRequest) -> Iterator[str]:
+    counts = Counter(channel.ChannelName for channel in request.InputDataConfig)
+    yield from (
+        f"{count} channels are called {name!r}; names must differ." for name, count in counts.items() if count > 1
+    )
+    piped = {channel.ChannelName for channel in request.InputDataConfig if request.input_mode(channel) == "Pipe"}
+    for name in counts:
+        base, _, epoch = name.rpartition("_")
+        if epoch.isdigit() and base in piped:
+            yield f"Channel {name!r} has the name of a FIFO of the Pipe channel {base!r}; rename one."
+        if name in (".", ".."):
+            yield f"Channel name {name!r} cannot be a folder; rename it."
+    for index, channel in enumerate(request.InputDataConfig):
+        yield from _channel(request, channel, f"InputDataConfig[{index}]")
+
+
+def _channel(request: TrainingJobRequest, channel: Channel, where: str) -> Iterator[str]:
+    mode, source = request.input_mode(channel), channel.DataSource.S3DataSource
+    if channel.CompressionType == "Gzip":
+        if mode != "Pipe":
+            yield f"{where}.CompressionType is Gzip in {mode} mode; SageMaker inflates in Pipe mode only."
+        else:
+            yield f"local_mode does not inflate Gzip yet; set {where}.CompressionType to None and inflate the data."
+    if channel.RecordWrapperType == "RecordIO":
+        if mode == "File":
+            yield f"{where}.RecordWrapperType is RecordIO in File mode; it must be None there."
+        else:
+            yield f"local_mode does not wrap records (RecordIO) yet; set {where}.RecordWrapperType to None."
+    if source.S3DataType != "S3Prefix":
+        yield f"local_mode does not read {source.S3DataType} yet; use S3Prefix in {where}.DataSource.S3DataSource."
+
+
+def _places(request: TrainingJobRequest) -> Iterator[str]:
+    """Every URI of the request."""
+    uris = {
+        f"InputDataConfig[{index}].DataSource.S3DataSource.S3Uri": channel.DataSource.S3DataSource.S3Uri
+        for index, channel in enumerate(request.InputDataConfig)
+    }
+    uris["OutputDataConfig.S3OutputPath"] = request.OutputDataConfig.S3OutputPath
+    if request.CheckpointConfig:
+        uris["CheckpointConfig.S3Uri"] = request.CheckpointConfig.S3Uri
+    for where, uri in uris.items():
+        try:
+            local_path(uri)
+        except LocalModeError as error:
+            yield f"{where}: {error}"
+
+
+def _later(request: TrainingJobRequest) -> Iterator[str]:
+    if request.ResourceConfig.InstanceCount != 1:
+        count = request.ResourceConfig.InstanceCount
+        yield f"local_mode does not run {count} instances yet; set ResourceConfig.InstanceCount to 1."
+    if request.EnableManagedSpotTraining:
+        yield "local_mode does not run managed spot training yet; set EnableManagedSpotTraining to false."
+    if request.OutputDataConfig.CompressionType == "NONE":
+        yield "local_mode does not leave artifacts uncompressed yet; set OutputDataConfig.CompressionType to GZIP."
+    config = request.CheckpointConfig
+    if config and (config.LocalPath or CHECKPOINTS).rstrip("/") != CHECKPOINTS:
+        yield f"local_mode does not put checkpoints at {config.LocalPath!r} yet; set LocalPath to {CHECKPOINTS}."

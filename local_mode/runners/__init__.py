@@ -1,0 +1,1 @@
+"""Ways to run a training container on this machine, behind one protocol."""

@@ -1,0 +1,97 @@
+"""Builds bubblewrap's command line: a container's view of files, processes and network, without an engine."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from trainjob import contract
+
+from local_mode.runners.overlay import Overlay
+from local_mode.runners.protocol import Launch
+
+INSIDE = Path("/opt/local_mode")
+"""Where the job's own Python and home are in the sandbox: a path that is short and the same for every job."""
+_PROBE_SECONDS = 10
+_OPT = Path("/opt")
+_HIDDEN = (Path("/tmp"), _OPT)  # noqa: S108  # paths of the sandbox, not files of ours
+"""Folders of this machine that the sandbox has its own of."""
+
+
+def why_not() -> str:
+    """Why bubblewrap cannot be used here; empty when it can. Found out by running it once."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return "bubblewrap is not installed"
+    if not _OPT.is_dir():
+        return f"this machine has no {_OPT}, and bubblewrap cannot make one"
+    command = [
+        program,
+        *_OWN_KERNEL_VIEW,
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+        *_own_opt(),
+        "true",
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap does not start: {error}"
+    return f"bubblewrap does not work here: {done.stderr.strip() or done.returncode}" if done.returncode else ""
+
+
+_OWN_KERNEL_VIEW = ("--unshare-pid", "--unshare-ipc", "--as-pid-1", "--die-with-parent", "--new-session")
+
+
+def options(launch: Launch, overlay: Overlay, *, info_fd: int) -> list[str]:
+    """bwrap and its options; the program to run comes after. Folders named here are made by the caller."""
+    paths, scratch = contract.Paths(), launch.scratch
+    host = contract.Paths(launch.opt_ml)
+    command = ["bwrap", *_OWN_KERNEL_VIEW, "--info-fd", str(info_fd)]
+    if launch.network_isolation:
+        command += ["--unshare-net"]
+    command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    command += ["--bind", str(scratch / "tmp"), "/tmp", *_own_opt()]  # noqa: S108  # the job's own
+    for device in _gpu_devices():
+        command += ["--dev-bind", device, device]
+    for path in overlay.needs:
+        if any(path.is_relative_to(top) for top in _HIDDEN):
+            command += ["--ro-bind-try", str(path), str(path)]
+    command += [
+        "--bind",
+        str(overlay.folder),
+        str(INSIDE / "venv"),
+        "--bind",
+        str(scratch / "home"),
+        str(INSIDE / "home"),
+    ]
+    command += ["--bind", str(launch.opt_ml), str(paths.base)]
+    # Data is read-only as a whole, as under Docker: FIFOs come and go in it from outside.
+    command += ["--ro-bind", str(host.data), str(paths.data)]
+    for mount in launch.mounts:
+        command += ["--ro-bind", str(mount.source), str(paths.channel(mount.channel))]
+    if Path("/etc/hosts").is_file():
+        command += ["--ro-bind", str(scratch / "hosts"), str(Path("/etc/hosts").resolve())]
+    return [*command, "--chdir", "/", "--"]
+
+
+def _own_opt() -> list[str]:
+    """An /opt that can take new folders, with all that the machine has in its own."""
+    command = ["--tmpfs", str(_OPT)]
+    for child in sorted(_OPT.iterdir()):
+        if child == contract.Paths().base:
+            continue
+        if child.is_symlink():
+            command += ["--symlink", os.readlink(child), str(child)]  # noqa: PTH115  # relative links stay relative
+        else:
+            command += ["--ro-bind", str(child), str(child)]
+    return command
+
+
+def _gpu_devices() -> list[str]:
+    return [str(path) for path in (*sorted(Path("/dev").glob("nvidia*")), Path("/dev/dxg")) if path.exists()]

@@ -1,0 +1,46 @@
+"""Chooses a runner, and says which and why."""
+
+from collections.abc import Callable, Mapping
+
+from local_mode.errors import RunnerError
+from local_mode.runners import bubblewrap, docker
+from local_mode.runners.process import ProcessRunner
+from local_mode.runners.protocol import Runner
+from local_mode.runners.stand_in import StandIn
+
+Connect = Callable[[Mapping[str, str]], tuple[docker.DockerRunner | None, str]]
+RUNTIMES = ("auto", "docker", "process")
+
+
+def choose(
+    runtime: str,
+    *,
+    image: str,
+    stand_ins: Mapping[str, StandIn],
+    caller: Mapping[str, str],
+    connect: Connect = docker.connect,
+) -> tuple[Runner, str]:
+    """The runner for `runtime` (one of RUNTIMES) and the sentence that says why it is this one.
+
+    Raises:
+        RunnerError: Docker is asked for and there is no engine.
+    """
+    if runtime == "process":
+        return _process(stand_ins, caller, "as asked")
+    engine, reason = connect(caller)
+    if engine is None:
+        if runtime == "docker":
+            raise RunnerError(f"--runtime docker, but {reason}; start one, or use --runtime process.")
+        return _process(stand_ins, caller, reason)
+    if runtime == "docker":
+        return engine, "runs in Docker, as asked"
+    if not engine.has_image(image):
+        return _process(stand_ins, caller, f"the Docker engine has no image {image!r} (`make build` makes it)")
+    return engine, f"runs in Docker: an engine answers and has the image {image}"
+
+
+def _process(stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why: str) -> tuple[Runner, str]:
+    why_plain = bubblewrap.why_not()
+    runner = ProcessRunner(stand_ins=stand_ins, caller=caller, why_plain=why_plain)
+    how = f"as a plain process: {why}; {runner.limits}" if why_plain else f"as a process under bubblewrap: {why}"
+    return runner, f"runs {how}"

@@ -1,0 +1,271 @@
+"""Runs a training container's program as a process of this machine: under bubblewrap where that works, else plain."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, cast
+
+from trainjob import contract
+
+from local_mode.errors import RunnerError
+from local_mode.instance.cleaning import remove_tree
+from local_mode.runners import bubblewrap, leftovers, tether
+from local_mode.runners.overlay import Overlay, make_overlay
+from local_mode.runners.protocol import SCRATCH, Instance, Launch, mark
+from local_mode.runners.stand_in import StandIn, find
+
+_INFO_SECONDS = 10
+_LINE_BYTES = 1 << 20
+"""A line longer than this is handed on in parts: a program must not be able to fill our memory."""
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""What an installer needs of the caller's environment to reach a package index; PIP_* too, nothing else."""
+
+
+class ProcessRunner:
+    """Runs jobs without an engine. Not a security boundary: the program can read what the user can."""
+
+    name = "process"
+
+    def __init__(self, *, stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why_plain: str) -> None:
+        """`caller` is the environment of the caller; `why_plain` says why bubblewrap is not used, empty when it is."""
+        self._stand_ins = stand_ins
+        self._caller = caller
+        self._why_plain = why_plain
+
+    @property
+    def protects_channels(self) -> bool:
+        """Only the sandbox does."""
+        return not self._why_plain
+
+    @property
+    def limits(self) -> str:
+        """What a plain process lacks."""
+        if not self._why_plain:
+            return ""
+        return (
+            f"not enforced, because {self._why_plain}: {contract.BASE_DIR} stands in for {contract.Paths().base}, "
+            "channels are copies instead of read-only, the program is not PID 1 and shares the network, "
+            "algo-1 does not resolve"
+        )
+
+    def check(self, *, image: str, network_isolation: bool, pipes: bool) -> None:
+        """Refuse an image with no stand-in, and isolation without bubblewrap."""
+        find(self._stand_ins, image)
+        if network_isolation and self._why_plain:
+            raise RunnerError(
+                f"EnableNetworkIsolation is true, but {self._why_plain}, so a process cannot be isolated; "
+                "install bubblewrap, use --runtime docker, or set it to false."
+            )
+
+    def network_interface(self, *, isolated: bool) -> str:
+        """Loopback."""
+        return "lo"  # one host: whatever else the machine has is not the job's
+
+    def start(self, launch: Launch) -> Instance:
+        """Start the stand-in's program."""
+        stand_in = find(self._stand_ins, launch.image)
+        overlay = make_overlay(stand_in, launch.scratch / "venv")
+        for folder in (launch.scratch / "tmp", launch.scratch / "home"):
+            folder.mkdir()
+        if self._why_plain:
+            return self._start_plain(launch, stand_in, overlay)
+        return self._start_sandboxed(launch, stand_in, overlay)
+
+    def _start_sandboxed(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> Instance:
+        hosts = Path("/etc/hosts").read_text(encoding="utf-8") if Path("/etc/hosts").is_file() else ""
+        (launch.scratch / "hosts").write_text(f"{hosts}\n127.0.0.1 algo-1\n", encoding="utf-8")
+        inside = bubblewrap.INSIDE / "venv" / "bin"
+        environment = self._environment(launch, stand_in, (inside, overlay.parent_bin), home=bubblewrap.INSIDE / "home")
+        read_end, write_end = os.pipe()
+        command = bubblewrap.options(launch, overlay, info_fd=write_end)
+        # The sandbox's own process carries the job's mark; `env -i` gives the program its own environment instead.
+        command += ["env", "-i", *(f"{key}={value}" for key, value in environment.items())]
+        command += _argv(launch, stand_in, inside / "python")
+        process = _popen(command, {"PATH": self._caller.get("PATH", _SYSTEM_PATH), **mark(launch.job_folder)},
+                         pass_fds=(write_end,))  # fmt: skip
+        os.close(write_end)
+        return _Sandboxed(process, _first_process(read_end))
+
+    def _start_plain(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> Instance:
+        temporary = leftovers.temporary_folder(launch.job_folder)
+        temporary.mkdir(mode=0o700)
+        environment = {
+            **self._environment(launch, stand_in, (overlay.bin, overlay.parent_bin), home=launch.scratch / "home"),
+            "TMPDIR": str(temporary),
+            contract.BASE_DIR: str(launch.opt_ml),
+        }
+        # The tether runs in our own Python, then becomes the program: a process id, a parent, no shell.
+        command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
+        command += _argv(launch, stand_in, overlay.python)
+        return _Plain(_popen(command, environment), launch.job_folder, _base_entry(launch.opt_ml))
+
+    def _environment(self, launch: Launch, stand_in: StandIn, bins: tuple[Path, ...], *, home: Path) -> dict[str, str]:
+        """Highest precedence last: what any container has, the caller's proxies, the image's own, the job's."""
+        passed = {
+            key: value
+            for key, value in self._caller.items()
+            if key.upper() in _PASSED_ON or key.startswith("PIP_")
+        }  # fmt: skip
+        base = {"PATH": ":".join([*map(str, bins), _SYSTEM_PATH]), "HOME": str(home), "LANG": "C.UTF-8"}
+        return {**base, **passed, **stand_in.environment, **launch.environment}
+
+
+class _Process:
+    """What both ways have in common: a child of ours whose output is ours to read."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def log_lines(self) -> Iterator[bytes]:
+        """Lines as they come."""
+        output = cast(IO[bytes], self._process.stdout)
+        yield from iter(lambda: output.readline(_LINE_BYTES), b"")
+
+    def wait(self, timeout: float) -> int | None:
+        """The exit code, as a shell counts it."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        return code if code >= 0 else 128 - code
+
+    def collect(self) -> None:
+        """Nothing to bring: the program wrote to Launch.opt_ml itself."""
+
+
+class _Sandboxed(_Process):
+    """A program that is PID 1 of a sandbox."""
+
+    def __init__(self, process: subprocess.Popen[bytes], first: int | None) -> None:
+        """`first` is a handle of the sandbox's PID 1, None when it never came to be."""
+        super().__init__(process)
+        self._first = first
+
+    def terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        # Of PID 1, so that bubblewrap still reports how it ended; the kernel ends all others of the sandbox with it.
+        if not self._send(signal.SIGKILL):
+            self._process.kill()
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()  # --die-with-parent does the rest
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        if self._first is not None:
+            os.close(self._first)
+            self._first = None
+
+    def _send(self, number: signal.Signals) -> bool:
+        if self._first is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._first, number)
+        return True
+
+
+class _Plain(_Process):
+    """A program in a session of its own; its whole group ends with it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], job_folder: Path, base: str) -> None:
+        super().__init__(process)
+        self._job_folder = job_folder
+        self._base = base
+        self._ended = False
+
+    def terminate(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._kill_group()
+
+    def wait(self, timeout: float) -> int | None:
+        code = super().wait(timeout)
+        if code is not None:
+            self._end_all()  # as a container's other processes end with its first
+        return code
+
+    def close(self) -> None:
+        self._kill_group()
+        self._process.wait()
+        self._end_all()
+        _remove_temporary(self._job_folder)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _end_all(self) -> None:
+        """Once PID 1 is gone: its group, and those that left the group but carry the job's environment."""
+        if not self._ended:
+            self._ended = True
+            self._kill_group()
+            leftovers.kill_processes(self._base)
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def remove_leftovers(job_folder: Path) -> None:
+    """Kill the processes of a job whose owner is gone, and remove its folder in /tmp."""
+    marks = (f"{key}={value}" for key, value in mark(job_folder).items())
+    leftovers.kill_processes(*marks, _base_entry(job_folder / SCRATCH / "opt_ml"))
+    _remove_temporary(job_folder)
+
+
+def _remove_temporary(job_folder: Path) -> None:
+    temporary = leftovers.temporary_folder(job_folder)
+    if temporary.is_dir() and not temporary.is_symlink() and temporary.stat().st_uid == os.getuid():
+        remove_tree(temporary)
+
+
+def _base_entry(opt_ml: Path) -> str:
+    """The environment entry that every process of a plain job inherits."""
+    return f"{contract.BASE_DIR}={opt_ml}"
+
+
+def _argv(launch: Launch, stand_in: StandIn, python: Path) -> list[str]:
+    command = launch.command
+    if command[:1] == (contract.TRAIN_ARGUMENT,):
+        return [str(python), *stand_in.train, *command[1:]]
+    return list(command)
+
+
+def _popen(
+    command: list[str], environment: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+        cwd="/",
+        pass_fds=pass_fds,
+        start_new_session=True,  # Ctrl-C in a terminal is for local_mode, which then stops the job in order
+    )
+
+
+def _first_process(read_end: int) -> int | None:
+    """A handle of the sandbox's PID 1, from what bubblewrap writes once it exists."""
+    text, deadline = b"", time.monotonic() + _INFO_SECONDS
+    with open(read_end, "rb", buffering=0) as info:
+        while select.select([info], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            chunk = info.read(4096)
+            text += chunk
+            if not chunk:
+                break
+    try:
+        return os.pidfd_open(json.loads(text)["child-pid"])
+    except (ValueError, KeyError, OSError):
+        return None  # it failed or ended at once; its exit code and output say how

@@ -1,0 +1,128 @@
+"""The console: what goes to stdout and what to stderr, and how progress looks where it cannot be overwritten."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+
+from local_mode import __main__ as command_line
+from local_mode import console as module
+from local_mode.console import Console
+from local_mode.errors import HostError
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(module.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def test_log_lines_pass_as_they_are(capsys):
+    out, err = io.BytesIO(), io.StringIO()
+    console = Console(out, err)
+    console.line(b"caf\xe9\rbar\n")
+    console.note("hello")
+
+    assert out.getvalue() == b"caf\xe9\rbar\n"
+    assert err.getvalue().endswith(" hello\n")
+
+
+def test_progress_is_a_line_every_five_seconds_and_a_last_one(clock):
+    err = io.StringIO()
+    console = Console(io.BytesIO(), err)
+    console.status("Training", "begins")
+    for _ in range(22):
+        clock.seconds += 0.5
+        console.progress("train", 1, int((clock.seconds - 100) * 2_000_000))
+    console.status("Uploading", "ends")
+    lines = [line[9:] for line in err.getvalue().splitlines()]
+
+    assert lines == [
+        "Training - begins",
+        "train 10.0 MB, 2.0 MB/s, epoch 1",
+        "train 20.0 MB, 2.0 MB/s, epoch 1",
+        "train 22.0 MB in 1 epochs, 2.0 MB/s",
+        "Uploading - ends",
+    ]
+
+
+def test_progress_on_a_terminal_overwrites_itself_and_makes_way_for_the_log(clock):
+    out, err = io.BytesIO(), Terminal()
+    console = Console(out, err)
+    console.progress("a", 0, 1_000_000)
+    console.progress("b", 2, 500_000)
+    assert err.getvalue().endswith("\ra 1.0 MB, 0.0 MB/s, epoch 0 | b 0.5 MB, 0.0 MB/s, epoch 2")
+    console.line(b"log\n")
+
+    assert err.getvalue().endswith("\r\x1b[K")
+
+
+def test_closed_stdout_does_not_end_the_job():
+    class Closed(io.BytesIO):
+        def write(self, data):
+            raise BrokenPipeError
+
+    err = io.StringIO()
+    console = Console(Closed(), err)
+    console.line(b"a\n")
+    console.line(b"b\n")
+
+    assert err.getvalue().count("stdout was closed") == 1
+
+
+def test_summary_says_status_reason_metrics_and_where_things_are(tmp_path):
+    (tmp_path / "model.tar.gz").touch()
+    err = io.StringIO()
+    described = {
+        "TrainingJobName": "j",
+        "TrainingJobStatus": "Stopped",
+        "SecondaryStatus": "MaxRuntimeExceeded",
+        "TrainingTimeInSeconds": 7,
+        "FailureReason": "because",
+        "FinalMetricDataList": [{"MetricName": "acc", "Value": 0.5, "Timestamp": 1}],
+        "ModelArtifacts": {"S3ModelArtifacts": "file:///m.tar.gz"},
+    }
+    Console(io.BytesIO(), err).summary(described, tmp_path)
+
+    text = err.getvalue()
+    assert "Stopped (MaxRuntimeExceeded), 7 s of training" in text
+    assert "because" in text
+    assert "acc = 0.5" in text
+    assert "file:///m.tar.gz" in text
+    assert f"{tmp_path}: model.tar.gz" in text
+
+
+@pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Linux", "aarch64"), ("Windows", "AMD64")])
+def test_other_machines_are_refused_with_a_way_out(system, machine):
+    with pytest.raises(HostError, match=f"runs on Linux x86-64; this is {system} {machine}. Run it in Docker"):
+        command_line._check_host(system, machine)
+
+
+def test_refused_machine_is_one_line_and_exit_code_1(monkeypatch, capsys):
+    monkeypatch.setattr(command_line.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(command_line.platform, "machine", lambda: "arm64")
+
+    assert command_line.main(["train", "x.json"]) == 1
+    assert capsys.readouterr().err.startswith("error: local_mode runs on Linux x86-64; this is Darwin arm64. ")
+
+
+@pytest.mark.parametrize(("text", "size"), [("2g", 2 << 30), ("512M", 512 << 20), ("64kb", 64 << 10), ("10", 10)])
+def test_sizes_are_read_as_docker_reads_them(text, size):
+    assert command_line._size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "Cannot read the request .*: No such file"), ("{", "is not JSON: ")]
+)
+def test_request_that_cannot_be_read_is_an_error(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "r.json").write_text(content)
+    with pytest.raises(command_line.LocalModeError, match=message):
+        command_line._read_json(tmp_path / "r.json")

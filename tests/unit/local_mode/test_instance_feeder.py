@@ -1,0 +1,231 @@
+"""The feeder, alone, as the program it is."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local_mode.instance import feeder
+
+REPOSITORY = Path(__file__).parents[3]
+ENVIRONMENT = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/containers/common", "PYTHONDONTWRITEBYTECODE": "1"}
+END_SECONDS = 10
+
+
+class Feeder:
+    """A running feeder and its FIFO folder."""
+
+    def __init__(self, folder, **channels):
+        self.folder = folder / "fifos"
+        self.folder.mkdir()
+        lists = {
+            name: [{"path": str(path), "size": path.stat().st_size} for path in paths]
+            for name, paths in channels.items()
+        }
+        document = {
+            "folder": str(self.folder),
+            "parent": os.getpid(),
+            "channels": [{"channel": name, "objects": objects} for name, objects in lists.items()],
+        }
+        (folder / "plan.json").write_text(json.dumps(document))
+        argv = [sys.executable, "-m", "local_mode.instance.feeder", str(folder / "plan.json")]
+        self.process = subprocess.Popen(argv, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+
+    def open(self, name):
+        deadline = time.monotonic() + END_SECONDS
+        while not (self.folder / name).exists():
+            assert time.monotonic() < deadline, f"no FIFO {name}"
+            time.sleep(0.002)
+        return (self.folder / name).open("rb", buffering=0)
+
+    def read(self, name):
+        with self.open(name) as stream:
+            return stream.readall()
+
+    def stop(self, number=signal.SIGTERM):
+        """Exit code and the JSON lines."""
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self):
+        out, _ = self.process.communicate(timeout=END_SECONDS)
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def start(tmp_path):
+    running = []
+
+    def go(**channels):
+        running.append(Feeder(tmp_path, **channels))
+        return running[-1]
+
+    yield go
+    for item in running:
+        item.process.kill()
+        item.process.communicate()
+
+
+def objects(folder, *contents):
+    paths = []
+    for index, content in enumerate(contents):
+        paths.append(folder / f"object{index}")
+        paths[-1].write_bytes(content)
+    return paths
+
+
+def test_every_epoch_is_the_objects_one_after_the_other(start, tmp_path):
+    feeding = start(train=objects(tmp_path, b"one", b"", b"two" * 100_000))
+
+    for epoch in range(3):
+        assert feeding.read(f"train_{epoch}") == b"one" + b"two" * 100_000
+
+
+def test_next_fifo_is_there_when_one_ends_and_the_old_one_goes(start, tmp_path):
+    feeding = start(train=objects(tmp_path, b"x"))
+    with feeding.open("train_0") as stream:
+        assert stream.readall() == b"x"
+        assert (feeding.folder / "train_1").exists()
+    deadline = time.monotonic() + END_SECONDS
+    while (feeding.folder / "train_0").exists():
+        assert time.monotonic() < deadline
+    assert [path.name for path in feeding.folder.iterdir()] == ["train_1"]
+
+
+def test_fifos_are_open_to_every_user(start, tmp_path):
+    feeding = start(train=objects(tmp_path, b"x"))
+    feeding.read("train_0")
+    with feeding.open("train_1"):
+        assert oct((feeding.folder / "train_1").stat().st_mode & 0o777) == "0o666"
+
+
+def test_early_close_ends_the_epoch(start, tmp_path):
+    feeding = start(train=objects(tmp_path, bytes(5_000_000)))
+    with feeding.open("train_0") as stream:
+        assert stream.read(10) == bytes(10)
+
+    assert len(feeding.read("train_1")) == 5_000_000
+
+
+def test_channel_without_objects_ends_at_once(start):
+    feeding = start(empty=[])
+
+    assert [feeding.read(f"empty_{epoch}") for epoch in range(3)] == [b"", b"", b""]
+
+
+def test_channels_do_not_wait_for_each_other(start, tmp_path):
+    first, second = objects(tmp_path, bytes(3_000_000), b"y")
+    feeding = start(slow=[first], quick=[second])
+    with feeding.open("slow_0") as stream:
+        stream.read(1)
+        assert [feeding.read(f"quick_{epoch}") for epoch in range(5)] == [b"y"] * 5
+
+
+def test_termination_removes_fifos_at_once_though_nobody_reads(start, tmp_path):
+    feeding = start(a=objects(tmp_path, b"x"), b=[])
+    feeding.read("b_0")
+    began = time.monotonic()
+    code, _ = feeding.stop()
+
+    assert code == 0
+    assert time.monotonic() - began < 2
+    assert list(feeding.folder.iterdir()) == []
+
+
+def test_termination_in_the_middle_of_an_epoch_ends_the_stream(start, tmp_path):
+    feeding = start(train=objects(tmp_path, bytes(5_000_000)))
+    with feeding.open("train_0") as stream:
+        stream.read(1)
+        assert feeding.stop()[0] == 0
+        assert len(stream.readall()) < 5_000_000
+    assert list(feeding.folder.iterdir()) == []
+
+
+def test_progress_counts_bytes_over_all_epochs(start, tmp_path):
+    feeding = start(train=objects(tmp_path, bytes(1000)))
+    feeding.read("train_0")
+    feeding.read("train_1")
+    feeding.open("train_2").close()
+    _, lines = feeding.stop()
+
+    assert all(set(line) == {"channel", "epoch", "bytes"} for line in lines)
+    assert lines[-1]["bytes"] >= 2000
+    assert lines[-1]["epoch"] >= 2
+
+
+def test_object_that_is_gone_is_one_clear_error(start, tmp_path):
+    paths = objects(tmp_path, b"x", b"y")
+    feeding = start(train=paths)
+    paths[1].unlink()
+    feeding.read("train_0")
+    code, lines = feeding.end()
+
+    assert code == 1
+    assert lines[-1] == {"channel": "train", "error": f"cannot read {paths[1]}: No such file or directory"}
+    assert list(feeding.folder.iterdir()) == []
+
+
+def test_object_that_changed_is_an_error(start, tmp_path):
+    paths = objects(tmp_path, b"1234")
+    feeding = start(train=paths)
+    paths[0].write_bytes(b"12")
+    feeding.read("train_0")
+    code, lines = feeding.end()
+
+    assert code == 1
+    assert lines[-1]["error"] == f"{paths[0]} changed while it was streamed: it had 4 bytes, then 2"
+
+
+def test_feeder_ends_with_its_parent(tmp_path):
+    (tmp_path / "fifos").mkdir()
+    plan = {"folder": str(tmp_path / "fifos"), "parent": None, "channels": [{"channel": "c", "objects": []}]}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    code = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-m', 'local_mode.instance.feeder', {str(tmp_path / 'plan.json')!r}])\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + END_SECONDS
+    while not (tmp_path / "fifos" / "c_0").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    while (tmp_path / "fifos" / "c_0").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(contents=st.lists(st.binary(max_size=3000), max_size=4), by_copy=st.booleans())
+def test_any_objects_come_out_as_they_went_in(tmp_path_factory, contents, by_copy, monkeypatch):
+    folder = tmp_path_factory.mktemp("feeder")
+    if by_copy:
+
+        def no_sendfile(*_):
+            raise OSError(22, "Invalid argument")
+
+        monkeypatch.setattr(feeder.os, "sendfile", no_sendfile)
+    fifos = feeder._Fifos()
+    paths = [(str(path), path.stat().st_size) for path in objects(folder, *contents)]
+    feed = feeder._Feed(name="c", objects=paths, folder=folder, fifos=fifos)
+    fifos.make(folder / "c_0")
+    writer = threading.Thread(target=feed._feed_epoch)
+    writer.start()
+    got = (folder / "c_0").read_bytes()
+    writer.join(END_SECONDS)
+    fifos.close()
+    monkeypatch.undo()
+
+    assert got == b"".join(contents)
+    assert feed.bytes_sent == len(got)
+    assert not list(folder.glob("c_*"))

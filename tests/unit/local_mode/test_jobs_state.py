@@ -1,0 +1,188 @@
+"""A job's record, metrics, folder and sweep."""
+
+import json
+import os
+
+import pytest
+
+from local_mode.errors import LocalModeError, ResourceInUseError
+from local_mode.jobs.folder import JobFolder, clear, make_folder, release, root_lock, take_lock
+from local_mode.jobs.metrics import MetricScanner
+from local_mode.jobs.record import COMPLETED, STOPPING, Record, algorithm_error
+from local_mode.jobs.request import MetricDefinition, parse
+from local_mode.jobs.sweep import sweep
+from tests.unit.local_mode.test_jobs_request import REQUEST
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        self.now += 10
+        return self.now
+
+
+def record_at(path):
+    return Record.create(path, parse(REQUEST), arn="arn:x", model="file:///out/model.tar.gz", clock=Clock())
+
+
+def test_record_has_describes_shape_from_the_first_moment(tmp_path):
+    record = record_at(tmp_path / "job.json")
+    described = json.loads((tmp_path / "job.json").read_text())
+
+    assert described == record.describe()
+    assert described["TrainingJobStatus"] == "InProgress"
+    assert described["ModelArtifacts"] == {"S3ModelArtifacts": "file:///out/model.tar.gz"}
+    assert described["HyperParameters"] == {"epochs": "5"}
+    first = {"Status": "Starting", "StartTime": 1010.0, "StatusMessage": "Starting the training job..."}
+    assert described["SecondaryStatusTransitions"] == [first]
+
+
+def test_transitions_end_when_the_next_one_starts_and_times_add_up(tmp_path):
+    record = record_at(tmp_path / "job.json")
+    record.enter("Downloading")
+    record.enter("Training")
+    record.enter("Stopping", status=STOPPING)
+    assert record.status == "Stopping"
+    record.enter("Completed", status=COMPLETED, FinalMetricDataList=[])
+    described = record.describe()
+
+    times = [(item["StartTime"], item["EndTime"]) for item in described["SecondaryStatusTransitions"]]
+    assert times == [(1010, 1020), (1020, 1030), (1030, 1040), (1040, 1050), (1050, 1050)]
+    assert (described["TrainingStartTime"], described["TrainingEndTime"]) == (1030, 1050)
+    assert described["TrainingTimeInSeconds"] == 20
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "AlgorithmError: , exit code: 2"),
+        (" out of cheese\n", "AlgorithmError: out of cheese, exit code: 2"),
+    ],
+)
+def test_failure_reason_is_composed_as_observed(text, expected):
+    assert algorithm_error(text, 2) == expected
+    assert len(algorithm_error("x" * 5000, 137)) == 1024
+
+
+def scan(regex, *lines):
+    scanner = MetricScanner([MetricDefinition(Name="m", Regex=regex)])
+    for index, line in enumerate(lines):
+        scanner.scan(line, 100.0 + index)
+    return [(item["Value"], item["Timestamp"]) for item in scanner.final()]
+
+
+def test_last_value_of_a_metric_counts_with_the_time_of_its_line():
+    assert scan(r"loss=([0-9.]+);", "loss=1.0;", "nothing", "x loss=0.5; loss=0.25;", "loss=;") == [(0.25, 102.0)]
+
+
+def test_metric_never_seen_is_not_listed():
+    assert scan(r"loss=(.+)", "nothing here") == []
+
+
+def test_values_that_are_no_finite_number_are_no_points():
+    assert scan(r"loss=(\S+)", "loss=1", "loss=nan", "loss=inf", "loss=abc") == [(1.0, 100.0)]
+    assert scan(r"loss=(\d)?", "loss=") == []
+
+
+def test_scientific_notation_is_a_number():
+    assert scan(r"lr=(\S+)", "lr=1e-3") == [(0.001, 100.0)]
+
+
+def test_lock_is_held_by_one_and_free_when_released(tmp_path):
+    folder, held = make_folder(tmp_path, "a")
+    assert take_lock(folder) is None
+    (folder.path / ".model.tar.gz.part").touch()
+    clear(folder)
+    release(folder, held)
+
+    assert sorted(path.name for path in folder.path.iterdir()) == ["logs"]
+
+
+def test_name_that_is_taken_is_refused(tmp_path):
+    folder, held = make_folder(tmp_path, "a")
+    with pytest.raises(ResourceInUseError, match=f"'a' exists in {folder.path}; choose another name"):
+        make_folder(tmp_path, "a")
+    release(folder, held)
+
+
+def test_root_that_cannot_be_written_is_the_users_error(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(LocalModeError, match=f"Cannot write to {tmp_path}/file: .*; give another folder in --root"),
+        root_lock(tmp_path / "file"),
+    ):
+        pass
+
+
+def dead_job(root, name, *, with_record=True):
+    """What an owner leaves that was killed: everything, the lock released by the kernel."""
+    folder, held = make_folder(root, name)
+    checkpoints = folder.opt_ml / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "last").write_text("state")
+    (folder.opt_ml / "input").mkdir()
+    os.mkfifo(folder.opt_ml / "input" / "train_0")
+    if with_record:
+        record_at(folder.record)
+    os.close(held)
+    return folder
+
+
+def test_sweep_marks_dead_jobs_failed_and_leaves_only_what_is_kept(tmp_path):
+    folder = dead_job(tmp_path, "dead")
+    asked = []
+
+    assert sweep(tmp_path, [asked.append]) == ["dead"]
+    assert asked == [folder.path]
+    record = json.loads(folder.record.read_text())
+    assert (record["TrainingJobStatus"], record["SecondaryStatus"]) == ("Failed", "Failed")
+    assert record["FailureReason"].startswith("InternalServerError: local_mode was killed")
+    assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoints", "job.json", "logs"]
+    assert (folder.checkpoints / "last").read_text() == "state"
+    assert sweep(tmp_path, [asked.append]) == []
+
+
+def test_sweep_leaves_living_and_ended_jobs_alone(tmp_path):
+    living, held = make_folder(tmp_path, "living")
+    ended, other = make_folder(tmp_path, "ended")
+    clear(ended)
+    release(ended, other)
+
+    assert sweep(tmp_path, []) == []
+    assert living.scratch.is_dir()
+    release(living, held)
+
+
+def test_sweep_gives_back_the_name_of_a_job_that_never_began(tmp_path):
+    folder, held = make_folder(tmp_path, "unborn")
+    folder.request.write_text("{}")
+    os.close(held)
+
+    assert sweep(tmp_path, []) == []
+    assert not folder.path.exists()
+
+
+def test_sweep_of_a_job_killed_after_its_end_keeps_its_status(tmp_path):
+    folder = dead_job(tmp_path, "late", with_record=False)
+    record_at(folder.record).enter("Completed", status=COMPLETED)
+
+    assert sweep(tmp_path, []) == []
+    assert json.loads(folder.record.read_text())["TrainingJobStatus"] == "Completed"
+    assert not folder.scratch.exists()
+
+
+def test_sweep_without_any_jobs_makes_nothing(tmp_path):
+    assert sweep(tmp_path / "none", []) == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_folder_of_a_job_has_the_documented_names(tmp_path):
+    folder = JobFolder(path=tmp_path)
+    assert [path.name for path in (folder.request, folder.record, folder.log)] == [
+        "request.json",
+        "job.json",
+        "algo-1.log",
+    ]

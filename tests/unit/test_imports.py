@@ -1,0 +1,198 @@
+"""Rules over the whole source: who may import whom, quiet imports, sizes, and the contract in one file."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCES = {
+    "trainjob": REPOSITORY / "containers/common/trainjob",
+    "pytorch_job": REPOSITORY / "containers/pytorch/pytorch_job",
+    "keras_job": REPOSITORY / "containers/keras/keras_job",
+    "local_mode": REPOSITORY / "local_mode",
+    "scripts": REPOSITORY / "scripts",
+}
+STDLIB = set(sys.stdlib_module_names)
+MODULE_LINES, FUNCTION_LINES = 400, 60
+FEEDER = "local_mode.instance.feeder"
+
+# Longest prefix wins. A module may always import the standard library and what is listed; nothing else.
+MAY_IMPORT = {
+    "trainjob": {"trainjob", "numpy", "crc32c", "google_crc32c"},
+    "trainjob.contract": set(),
+    "trainjob.errors": set(),
+    "trainjob.pictures": {"trainjob", "numpy", "matplotlib"},
+    "trainjob.dali_pipelines": {"trainjob", "numpy", "nvidia"},
+    "trainjob.framing": {"trainjob.framing", "trainjob.errors", "numpy", "crc32c", "google_crc32c"},
+    "pytorch_job": {"pytorch_job", "trainjob", "torch", "numpy"},
+    "pytorch_job.inputs": {"pytorch_job", "trainjob", "torch", "numpy", "nvidia"},
+    "keras_job": {"keras_job", "trainjob", "keras", "tensorflow", "numpy"},
+    "keras_job.inputs": {"keras_job", "trainjob", "keras", "tensorflow", "numpy", "nvidia"},
+    "local_mode": {"local_mode", "trainjob.contract"},
+    "local_mode.errors": set(),
+    "local_mode.console": set(),
+    "local_mode.instance": {
+        "local_mode.instance", "local_mode.errors", "boto3", "trainjob.contract", "trainjob.errors",
+    },
+    FEEDER: {"trainjob.contract"},
+    # Where the packages lie, so that the feeder imports the very same ones.
+    "local_mode.instance.feeding": {"local_mode", "trainjob"},
+    "local_mode.runners": {"local_mode.runners", "local_mode.instance", "local_mode.errors", "trainjob.contract"},
+    "local_mode.runners.docker": {
+        "local_mode.runners", "local_mode.instance", "local_mode.errors", "trainjob.contract", "docker",
+    },
+    "local_mode.jobs": {
+        "local_mode.jobs", "local_mode.instance", "local_mode.errors", "local_mode.runners.protocol",
+    },
+    "local_mode.jobs.tuner": {"local_mode.jobs", "local_mode.instance", "local_mode.errors", "optuna"},
+    "local_mode.jobs.tracking": {"local_mode.jobs", "local_mode.instance", "local_mode.errors", "mlflow"},
+    "local_mode.api": {"local_mode.api", "local_mode.jobs", "local_mode.errors", "botocore", "werkzeug", "jinja2"},
+    "local_mode.aws": {"moto"},
+    "scripts": {"scripts", "trainjob", "local_mode", "boto3", "docker", "yaml", "tqdm", "PIL", "numpy"},
+}  # fmt: skip
+# Below one another: a module here must not import one that comes later.
+LAYERS = ("trainjob.framing", "trainjob.pipe", "trainjob.channel", "trainjob.batching")
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package, folder in SOURCES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            name = ".".join([package, *(part for part in parts if part != "__init__")])
+            yield name, path
+
+
+MODULES = dict(modules())
+
+
+def rule_for(name: str) -> set[str]:
+    while name not in MAY_IMPORT:
+        name = name.rpartition(".")[0]
+    return MAY_IMPORT[name]
+
+
+def imports(name: str, path: Path) -> Iterator[str]:
+    """Full names of all that a module imports, wherever in it, for type checking only as well."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*above, node.module] if node.module else above) if node.level else str(node.module)
+            # `from package import module` names a module only if there is one of that name.
+            yield from (f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in node.names)
+
+
+def allowed(imported: str, rule: set[str]) -> bool:
+    return imported.partition(".")[0] in STDLIB or any(
+        imported == entry or imported.startswith(f"{entry}.") for entry in rule
+    )
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_imports_only_what_its_package_may(name):
+    refused = [item for item in imports(name, MODULES[name]) if not allowed(item, rule_for(name))]
+
+    assert refused == [], f"{name} must not import {refused}; the table in the design says what it may"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(LAYERS)])
+def test_lower_layer_does_not_import_a_higher_one(name):
+    layer = next(index for index, prefix in enumerate(LAYERS) if name.startswith(prefix))
+
+    assert [item for item in imports(name, MODULES[name]) if item.startswith(LAYERS[layer + 1 :])] == []
+
+
+def test_rules_refuse_what_they_should():
+    assert not allowed("torch", rule_for("local_mode.jobs.create"))
+    assert not allowed("local_mode.jobs", rule_for("local_mode.runners.process"))
+    assert not allowed("trainjob.pipe", rule_for("local_mode.instance.opt_ml"))
+    assert not allowed("local_mode.errors", rule_for(FEEDER))
+    assert allowed("os.path", rule_for(FEEDER))
+
+
+QUIET = """
+import contextlib, importlib, io, logging, sys, threading
+def refuse(event, arguments):
+    if event in ("socket.connect", "subprocess.Popen", "os.mkdir", "os.remove", "os.rename"):
+        raise SystemExit(f"{event} {arguments} while importing")
+sys.addaudithook(refuse)
+out = io.StringIO()
+with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
+assert out.getvalue() == "", out.getvalue()
+assert logging.getLogger().handlers == [], "logging is configured"
+assert threading.active_count() == 1, threading.enumerate()
+"""
+
+
+def test_every_module_imports_quietly_in_an_empty_environment():
+    # pictures and dali_pipelines bring libraries that are loud by themselves; the look at the source covers them.
+    loud = ("trainjob.dali_pipelines", "trainjob.pictures")
+    names = [name for name in MODULES if name.startswith(("trainjob", "local_mode")) and name not in loud]
+    places = [str(REPOSITORY), str(REPOSITORY / "containers/common")]
+    code = f"import sys; sys.path[:0] = {places}\n{QUIET}"
+    command = [sys.executable, "-B", "-c", code, *names]
+    done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs when a module is imported: everything but the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from at_import(child)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_importing_reads_no_environment(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    started = [node for node in tree.body if not (isinstance(node, ast.If) and "__main__" in ast.dump(node.test))]
+    nodes = [inner for node in started if not isinstance(node, ast.FunctionDef) for inner in at_import(node)]
+
+    assert [
+        node.lineno for node in nodes if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    ] == []
+
+
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """String constants of a module but for its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "trainjob.contract"])
+def test_paths_of_the_platform_are_named_in_the_contract_alone(name):
+    assert [(line, text) for line, text in strings(MODULES[name]) if "/opt/ml" in text] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_and_functions_are_small(name):
+    text = MODULES[name].read_text(encoding="utf-8")
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = {
+        node.name: size for node in functions if (size := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
+    }
+
+    assert text.count("\n") <= MODULE_LINES
+    assert long == {}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_says_in_one_sentence_what_it_is_for(name):
+    assert ast.get_docstring(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+
+
+def test_sources_are_found():
+    assert {"trainjob.contract", "local_mode.jobs.create"} <= set(MODULES)
