@@ -1,0 +1,135 @@
+# Every verb a person types. `make` alone lists them; variables can be given behind any verb, as in
+# `make local-train EPOCHS=2 INPUT_MODE=File`.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON3 ?= python3
+FRAMEWORK ?= pytorch
+DATASET ?= cifar10
+INPUT_MODE ?= Pipe
+RUNTIME ?= auto
+DATA ?=
+EPOCHS ?=
+HP ?=
+PYTHON ?=
+
+# Values reach the scripts through the environment, so that no shell reads what a person typed.
+export FRAMEWORK DATASET INPUT_MODE RUNTIME DATA EPOCHS HP PYTHON
+
+IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
+VENV := .venv/bin
+ENVIRONMENT := $(PYTHON3) scripts/make_environment.py
+TORCH_TESTS := tests/unit/pytorch_job
+# Passive waits, as trainjob.launch sets them for a job: threads that spin starve each other on a busy machine.
+WITH_TORCH = framework=$$($(ENVIRONMENT) pytorch --python "$$PYTHON") && OMP_WAIT_POLICY=passive \
+	PYTHONPATH=.local_mode/envs/pytest:containers/common:containers/pytorch:. "$$framework"
+
+##@ Train
+.PHONY: local-train
+local-train: host ## run a training job on this machine; FRAMEWORK DATASET INPUT_MODE RUNTIME DATA EPOCHS HP PYTHON
+	@exec $(VENV)/python scripts/local_train.py --framework "$$FRAMEWORK" --dataset "$$DATASET" \
+		--input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --data "$$DATA" --epochs "$$EPOCHS" \
+		--hyperparameters "$$HP" --python "$$PYTHON"
+
+.PHONY: data
+data: host ## download the data set into data/ (CIFAR-10: 170 MB)
+	@$(VENV)/python scripts/prepare_data.py "$$DATASET"
+
+example/%: host ## run a script of one's own, as in example/byo_script; INPUT_MODE RUNTIME PYTHON
+	@exec $(VENV)/python examples/run.py "$*" --input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --python "$$PYTHON"
+
+##@ Images
+.PHONY: build
+build: $(IMAGES:%=build/%) ## build every image of images.json
+
+build/%: host ## build one image, as in build/pytorch
+	@$(VENV)/python scripts/build_image.py "$*"
+
+##@ Check
+.PHONY: check
+check: lint test ## all that has to pass before a change is handed on
+
+.PHONY: test
+test: testing pytest ## unit and contract tests
+	@$(VENV)/pytest --ignore=$(TORCH_TESTS) tests/unit tests/contract
+	@$(WITH_TORCH) -m pytest $(TORCH_TESTS)
+
+.PHONY: test/image
+test/image: testing ## tests inside the images, which must be built; REQUIRE_CONTAINERS=1 makes a missing one a failure
+	@$(VENV)/pytest tests/image
+
+.PHONY: test/e2e
+test/e2e: testing ## whole jobs, on drawn and on real data (REAL_DATA=DIR)
+	@$(VENV)/pytest tests/e2e
+
+.PHONY: test/all
+test/all: test test/image test/e2e ## all tests
+
+.PHONY: lint
+lint: testing ## style, format and types
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
+
+.PHONY: format
+format: testing ## put the code into its format
+	@$(VENV)/ruff check --quiet --fix-only .
+	@$(VENV)/ruff format .
+
+##@ Measure
+.PHONY: bench/pipe_reader
+bench/pipe_reader: testing ## Pipe-mode readers: ours, the bare drain, webdataset
+	@$(VENV)/python -m benchmarks.pipe_reader
+
+.PHONY: bench/train_cifar10
+bench/train_cifar10: testing pytest ## training Net: streamed, from memory, the workshop's loop; REAL_DATA=DIR
+	@$(WITH_TORCH) -m benchmarks.train_cifar10
+
+.PHONY: bench/build_times
+bench/build_times: host ## rebuilding an image, unchanged and changed
+	@$(VENV)/python -m benchmarks.build_times "$$FRAMEWORK"
+
+.PHONY: fuzz
+fuzz: testing ## a million damaged streams through the framings
+	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000
+
+##@ Upkeep
+.PHONY: wheel
+wheel: host ## trainjob as a wheel of its own into dist/, for any other image
+	@$(VENV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist containers/common
+	@ls dist/trainjob-*.whl
+
+.PHONY: lock
+lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade takes newer versions
+	@$(VENV)/python -m pip install --quiet uv
+	@set -e; \
+	compile() { UV_CUSTOM_COMPILE_COMMAND="make lock" UV_SYSTEM_CERTS=1 $(VENV)/uv pip compile --quiet --universal \
+		--python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url $(LOCK) "$$@" > /dev/null; }; \
+	image=containers/pytorch/requirements; tests=requirements/test; \
+	compile $$image.in --output-file $$image.lock; \
+	compile $$image-cpu.in --constraints $$image.lock --output-file $$image-cpu.lock; \
+	compile $$tests.in --constraints $$image.lock --output-file $$tests.lock; \
+	for name in host pytest; do \
+		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done
+
+.PHONY: clean
+clean: ## remove environments, caches and prepared data; finished jobs and data/ stay
+	@rm -rf .venv .local_mode/envs .local_mode/data .local_mode/requests .local_mode/stand-ins.json
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@find . -name .git -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z0-9%\/-]*:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# What the verbs stand on; found again in a moment once it is there.
+.PHONY: host testing pytest
+host:
+	@$(ENVIRONMENT) host > /dev/null
+testing:
+	@$(ENVIRONMENT) test > /dev/null
+pytest: testing
+	@$(ENVIRONMENT) pytest > /dev/null

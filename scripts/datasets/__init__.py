@@ -1,0 +1,1 @@
+"""Data sets in their authors' layouts, brought into shards."""

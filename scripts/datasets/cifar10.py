@@ -1,0 +1,153 @@
+"""CIFAR-10 from its archive, from a folder of published files or drawn: one layout, then the same shards."""
+
+import errno
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainjob.cifar10 import CLASSES, FOLDER, RECORD_BYTES, TEST_FILES, TRAIN_FILES, check_labels
+from trainjob.errors import DatasetError, OutputError
+
+from scripts.datasets import drawing, shards
+from scripts.datasets.archive import Archive
+from scripts.datasets.shards import Records
+
+ARCHIVE = Archive(
+    address="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", md5="c32a1d4ab5d03f1284b67883e8d87530"
+)
+FILES = (*TRAIN_FILES, *TEST_FILES)
+SHARDS = 5
+"""Of the train channel, where nobody says otherwise: as many as there are published files."""
+_AS_PUBLISHED = f"10,000 records of {RECORD_BYTES:,} bytes"
+
+
+class Source(Protocol):
+    """Where the published files come from."""
+
+    def identity(self) -> dict[str, Any]:
+        """What the manifest keeps of it; equal identities give equal shards."""
+
+    def publish(self, work: Path) -> Path:
+        """The folder of published files; it may lie in `work`, where only FOLDER is kept.
+
+        Raises:
+            DatasetError: They cannot be had.
+        """
+
+
+@dataclass(frozen=True)
+class Published:
+    """A folder in the published layout, or its parent."""
+
+    given: Path
+
+    def identity(self) -> dict[str, Any]:
+        """Path, and names, sizes and times of the files."""
+        folder = self.publish()
+        stats = {name: (folder / name).stat() for name in FILES}
+        files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()]
+        return {"kind": "folder", "path": str(folder.resolve()), "files": files}
+
+    def publish(self, work: Path | None = None) -> Path:
+        """The folder itself; nothing is copied."""
+        folders = (self.given, self.given / FOLDER)
+        present = {folder: [name for name in FILES if (folder / name).is_file()] for folder in folders}
+        folder = max(folders, key=lambda folder: len(present[folder]))
+        missing = [name for name in FILES if name not in present[folder]]
+        if missing:
+            raise DatasetError(_describe(self.given, folder if present[folder] else self.given, missing))
+        for name in FILES:
+            size = (folder / name).stat().st_size
+            if size == 0 or size % RECORD_BYTES:
+                raise DatasetError(
+                    f"{folder / name} has {size:,} bytes, which is not a whole number of CIFAR-10's records of "
+                    f"{RECORD_BYTES:,} bytes (published: {_AS_PUBLISHED}, {10_000 * RECORD_BYTES:,} bytes); "
+                    "unpack the archive again"
+                )
+        return folder
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """The authors' archive, kept in a folder."""
+
+    folder: Path
+    archive: Archive = ARCHIVE
+
+    def identity(self) -> dict[str, Any]:
+        """The archive's checksum."""
+        return {"kind": "archive", "address": self.archive.address, "md5": self.archive.md5}
+
+    def publish(self, work: Path) -> Path:
+        """Unpacks the six files."""
+        path = self.archive.fetch(self.folder)
+        with tarfile.open(path) as archive:
+            wanted = [member for member in archive if member.isfile() and Path(member.name).name in FILES]
+            archive.extractall(work / "unpacked", wanted, filter="data")
+        return Published(work / "unpacked").publish()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The stand-in of `drawing`, kept beside the shards in the published layout."""
+
+    def identity(self) -> dict[str, Any]:
+        """The drawing's version."""
+        return {"kind": "sample", "version": drawing.VERSION}
+
+    def publish(self, work: Path) -> Path:
+        """Draws the files."""
+        drawing.write(work / FOLDER)
+        return work / FOLDER
+
+
+def prepare(source: Source, out: Path, count: int) -> dict[str, Any]:
+    """Brings the shards in `out` in line with the source, if they are not.
+
+    Args:
+        source: where the published files come from.
+        out: folder of the shards; made, or replaced as a whole.
+        count: shards of the train channel.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DatasetError: The source is not the data set.
+        OutputError: The shards cannot be written.
+    """
+    identity = source.identity() | {"shards": count}
+    try:
+        with shards.alone(out):
+            if not shards.is_current(out, identity):
+                with shards.replacing(out) as work:
+                    _fill(work, source.publish(work), identity, count)
+                    shutil.rmtree(work / "unpacked", ignore_errors=True)
+    except OSError as error:
+        remedy = "free some 600 MB there, or give" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "give"
+        raise OutputError(f"Cannot prepare {out}: {error}; {remedy} another place (--out DIR)") from error
+    manifest = shards.read_manifest(out)
+    assert manifest is not None  # noqa: S101 - written or checked above, under the lock
+    return manifest
+
+
+def _fill(work: Path, folder: Path, identity: dict[str, Any], count: int) -> None:
+    channels = {}
+    for channel, names, shard_count in (("train", TRAIN_FILES, count), ("validation", TEST_FILES, 1)):
+        records = Records(files=[folder / name for name in names], bytes=RECORD_BYTES, check=check_labels)
+        channels[channel] = shards.write_channel(work, channel, records, shard_count)
+    manifest = {"dataset": "cifar10", "classes": CLASSES, "record_bytes": RECORD_BYTES, "source": identity}
+    shards.write_manifest(work, manifest | {"channels": channels})
+
+
+def _describe(given: Path, folder: Path, missing: list[str]) -> str:
+    if not given.is_dir():
+        return f"There is no folder {given}; give the one that holds {FOLDER}, or that folder itself"
+    wrong = " (this is the archive's version for Python: the binary version is needed)"
+    hint = wrong if any((base / "data_batch_1").exists() for base in (given, given / "cifar-10-batches-py")) else ""
+    return (
+        f"{folder} lacks {', '.join(missing)}{hint}; expected are CIFAR-10's six files in the binary version, "
+        f"{', '.join(FILES)} (published: {_AS_PUBLISHED} each), in that folder or in its {FOLDER}"
+    )

@@ -1,0 +1,1 @@
+"""The Python environments that this project makes for itself. Standard library only."""

@@ -1,0 +1,112 @@
+"""A CreateTrainingJob request for this machine, and its handing over to local_mode."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from trainjob import metrics
+from trainjob.contract import FILE
+
+from local_mode.runners.choose import choose
+from scripts.build_image import image_name
+from scripts.environments import interpreter
+from scripts.environments.environment import ROOT, say, write_whole
+
+STATE = ROOT / ".local_mode"
+ROLE = "arn:aws:iam::111122223333:role/local-mode"
+"""Nobody's: a request must name a role, and nothing here assumes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalJob:
+    """What differs between two jobs on this machine."""
+
+    framework: str
+    """A key of images.json."""
+    label: str
+    """Begins the job's name."""
+    input_mode: str
+    """Of all channels but `code`."""
+    channels: Mapping[str, Path]
+    """Folder by channel."""
+    hyperparameters: Mapping[str, str]
+    code: Path | None = None
+    """Folder of the channel `code`, in File mode: a script of the user's own."""
+    state: Path = STATE
+    """Folder of jobs, requests and prepared data."""
+
+
+def build_request(job: LocalJob, name: str) -> dict[str, Any]:
+    """The CreateTrainingJob request of a job."""
+    channels = [_channel(channel, folder) for channel, folder in job.channels.items()]
+    if job.code:
+        channels.append(_channel("code", job.code) | {"InputMode": FILE})
+    return {
+        "TrainingJobName": name,
+        "HyperParameters": dict(job.hyperparameters),
+        "AlgorithmSpecification": {
+            "TrainingImage": image_name(job.framework),
+            "TrainingInputMode": job.input_mode,
+            "MetricDefinitions": metrics.definitions(),
+        },
+        "RoleArn": ROLE,
+        "InputDataConfig": channels,
+        "OutputDataConfig": {"S3OutputPath": _folder_uri(job.state / "output")},
+        "CheckpointConfig": {"S3Uri": _folder_uri(job.state / "jobs" / name / "checkpoints")},
+        "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 86_400},
+    }
+
+
+def hand_over(job: LocalJob, runtime: str, python: str | None) -> NoReturn:
+    """Becomes `local_mode train` with the job's request; an interpreter is made only where a process will need it.
+
+    Raises:
+        LocalModeError: The runtime cannot be had.
+        SetupError: The interpreter cannot be had.
+    """
+    image, state = image_name(job.framework), job.state.resolve()
+    runner, _ = choose(runtime, image=image, stand_ins={}, caller=os.environ)
+    stand_ins: tuple[str, ...] = ()
+    if runner.name == "process":
+        path = state / "stand-ins.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({image: stand_in(job.framework, python)}, indent=2) + "\n")
+        stand_ins = ("--stand-ins", str(path))
+    name = f"{job.label}-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() // 1_000_000 % 1000:03d}"
+    request = state / "requests" / f"{name}.json"
+    request.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(request, json.dumps(build_request(job, name), indent=2) + "\n")
+    say(f"request: {request}")
+    command = ("-m", "local_mode", "train", str(request), "--runtime", runtime, *stand_ins, "--root", str(state))
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - no shell is wanted
+
+
+def stand_in(framework: str, python: str | None) -> dict[str, Any]:
+    """What the process runner runs in place of a framework's image.
+
+    Raises:
+        SetupError: There is no interpreter for it and none can be made.
+    """
+    entry = json.loads((ROOT / "images.json").read_text())[framework]
+    return {
+        "interpreter": str(interpreter.find(framework, python)),
+        "python_path": [str(ROOT / "containers" / "common"), str(ROOT / entry["folder"])],
+        "environment": {"TRAINJOB_PROGRAMS": entry["package"], "PYTHONUNBUFFERED": "1"},
+        "train": ["-m", "trainjob.launch"],
+    }
+
+
+def _channel(name: str, folder: Path) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": _folder_uri(folder)}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def _folder_uri(folder: Path) -> str:
+    return folder.resolve().as_uri() + "/"
