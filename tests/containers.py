@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import docker
 import pytest
+
+if TYPE_CHECKING:
+    import docker  # not at run time: this plugin is loaded in interpreters without the SDK, too
 
 from scripts.build_image import BuildError, check_engine, image_name
 
@@ -37,8 +39,10 @@ def miss(reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def docker_client() -> Iterator[docker.DockerClient]:
+def docker_client() -> "Iterator[docker.DockerClient]":
     """A client whose engine has answered."""
+    import docker  # noqa: PLC0415 - see above
+
     try:
         check_engine()  # not the SDK, which leaves its socket open when nothing answers
     except BuildError as error:
@@ -49,18 +53,16 @@ def docker_client() -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="session")
-def pytorch_image(docker_client: docker.DockerClient) -> str:
+def pytorch_image(docker_client: "docker.DockerClient") -> str:
     """The name of the PyTorch image, which is in the engine."""
     name = image_name("pytorch")
-    try:
-        docker_client.images.get(name)
-    except docker.errors.ImageNotFound:
+    if not docker_client.images.list(name):
         miss(f"the engine has no image '{name}'; run 'make build/pytorch'")
     return name
 
 
 @pytest.fixture
-def run_container(docker_client: docker.DockerClient) -> RunContainer:
+def run_container(docker_client: "docker.DockerClient") -> RunContainer:
     """Runs a command in an image to its end, within a time, and leaves no container behind."""
 
     def run(image: str, command: list[str], *, seconds: float = RUN_SECONDS, **settings: Any) -> Ended:

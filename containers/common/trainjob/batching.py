@@ -69,3 +69,30 @@ def batches(blocks: Iterable[Block], size: int, drop_remainder: bool = False) ->
             count += len(block) - start
     if waiting and not drop_remainder:
         yield np.concatenate(waiting)
+
+
+def regrouped(parts: Iterable[Block], size: int) -> Iterator[Block]:
+    """Copy rows into blocks of `size`, so that what follows does not depend on how the parts happened to fall.
+
+    Args:
+        parts: `(n, row_bytes)` uint8 of any lengths; each may be overwritten once the next is asked for.
+        size: Rows in every block but the last.
+
+    Yields:
+        `(size, row_bytes)` uint8; one buffer is used for all: a block is valid until the next is asked for.
+    """
+    buffer: Block | None = None
+    filled = 0
+    for part in parts:
+        if buffer is None:
+            buffer = np.empty((size, part.shape[1]), np.uint8)
+        start = 0
+        while start < len(part):
+            count = min(size - filled, len(part) - start)
+            buffer[filled : filled + count] = part[start : start + count]
+            start, filled = start + count, filled + count
+            if filled == size:
+                yield buffer
+                filled = 0
+    if buffer is not None and filled:
+        yield buffer[:filled]

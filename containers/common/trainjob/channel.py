@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from trainjob.ahead import NextFifo
 from trainjob.contract import INPUT_MODES, PIPE, Paths
 from trainjob.environment import ChannelConfig, JobEnvironment
 from trainjob.errors import ChannelError
@@ -48,18 +49,30 @@ class FileStream:
 class Channel:
     """One channel of a job. It counts the FIFO's epochs itself: they are reads of this container, not the training's.
 
-    A job that resumes at its epoch 5 in a new container reads FIFO 0 first.
+    A job that resumes at its epoch 5 in a new container reads FIFO 0 first. In Pipe mode the next FIFO is opened in the
+    background, so `close` a channel that is not read on.
     """
 
     def __init__(self, config: ChannelConfig, paths: Paths, stop: Stop) -> None:
         self.config = config
         self._paths, self._stop = paths, stop
-        self._opened = 0
+        self.opened = 0
+        """Epochs opened so far."""
+        self._next: NextFifo | None = None
 
     @property
     def description(self) -> str:
         """What errors call the epoch last opened."""
-        return f"Channel '{self.config.name}', epoch {self._opened - 1}"
+        return self._describe(self.opened - 1)
+
+    def close(self) -> None:
+        """Let go of an epoch that was opened ahead of its time."""
+        ahead, self._next = self._next, None
+        if ahead and (reader := ahead.take()):
+            reader.close()
+
+    def _describe(self, epoch: int) -> str:
+        return f"Channel '{self.config.name}', epoch {epoch}"
 
     @contextmanager
     def open(self) -> Iterator[ByteStream]:
@@ -69,22 +82,28 @@ class Channel:
             ChannelError: The FIFO does not appear, or the channel's folder is missing or empty.
             StopRequested: The job was asked to stop while this waited.
         """
-        epoch = self._opened
-        self._opened += 1
+        epoch = self.opened
+        self.opened += 1
         with self._stream(epoch) as stream:
             yield stream
 
     def _stream(self, epoch: int) -> PipeReader | FileStream:
-        if self.config.input_mode == PIPE:
-            return PipeReader(self._paths.fifo(self.config.name, epoch), self.description, self._stop)
-        return FileStream(self._files())
+        return self._fifo(epoch) if self.config.input_mode == PIPE else FileStream(self._files())
+
+    def _fifo(self, epoch: int) -> PipeReader:
+        name = self.config.name
+        ahead, self._next = self._next, None
+        reader = ahead.take() if ahead else None
+        reader = reader or PipeReader(self._paths.fifo(name, epoch), self._describe(epoch), self._stop)
+        self._next = NextFifo(self._paths.fifo(name, epoch + 1), self._describe(epoch + 1), self._stop)
+        return reader
 
     def _files(self) -> list[Path]:
         folder = self._paths.channel(self.config.name)
         if not folder.is_dir():
             raise ChannelError(
-                f"Channel '{self.config.name}' is in {self.config.input_mode} mode, but its folder {folder} does not exist; "
-                "start the job through SageMaker or local_mode, which fill it."
+                f"Channel '{self.config.name}' is in {self.config.input_mode} mode, but its folder {folder} does "
+                "not exist; start the job through SageMaker or local_mode, which fill it."
             )
         files = [path for path in folder.rglob("*") if path.is_file()]
         if not files:
@@ -104,7 +123,8 @@ def find(env: JobEnvironment, name: str, stop: Stop) -> Channel:
     if config is None:
         known = ", ".join(f"'{known}'" for known in sorted(env.channels)) or "none"
         raise ChannelError(
-            f"This job has no channel '{name}'; its channels are: {known}. Add a channel named '{name}' to InputDataConfig."
+            f"This job has no channel '{name}'; its channels are: {known}. "
+            f"Add a channel named '{name}' to InputDataConfig."
         )
     if config.input_mode not in INPUT_MODES:
         raise ChannelError(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainjob.errors import RecordError
+from trainjob.framing import detection, example
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGE_SHAPE = (3, 32, 32)
@@ -25,18 +26,61 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
 
 
-def decode(block: NDArray[np.uint8], first_record: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Split records into images `(n, 3, 32, 32)` uint8, a view of `block`, and labels `(n,)` int64.
+def rows(records: NDArray[np.uint8], framing: str, first: int = 0) -> NDArray[np.uint8]:
+    """Bring records of any framing into the published form, and check their labels.
+
+    A TFRecord holds an Example with `image`, 3,072 bytes of height x width x channel, and `label`, one int64: the
+    form of the data set's TFRecord versions. In any other framing a record has the published form already.
 
     Args:
-        block: `(n, RECORD_BYTES)` uint8.
-        first_record: Index of the block's first record in its stream, for the error text.
+        records: `(n, length)` uint8.
+        framing: One of `trainjob.framing.detection`.
+        first: Index of the first in its stream, for the error text.
+
+    Returns:
+        `(n, RECORD_BYTES)` uint8, or `records` themselves where their length is another, for the caller to refuse.
 
     Raises:
-        RecordError: A label is not one of the ten.
+        RecordError: A label is not one of the ten, or a TFRecord is no such Example.
     """
-    check_labels(block, first_record)
-    return block[:, 1:].reshape(-1, *IMAGE_SHAPE), block[:, 0].astype(np.int64)
+    if framing == detection.TFRECORD:
+        records = _from_examples(records, first)
+    if records.shape[1] == RECORD_BYTES:
+        check_labels(records, first)
+    return records
+
+
+def split(batch: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Split rows `(n, RECORD_BYTES)` into images `(n, 3, 32, 32)` uint8, a view, and labels `(n,)` int64."""
+    return batch[:, 1:].reshape(-1, *IMAGE_SHAPE), batch[:, 0].astype(np.int64)
+
+
+def to_example(record: NDArray[np.uint8]) -> bytes:
+    """The Example of one record `(RECORD_BYTES,)`; what `rows` reads."""
+    image = record[1:].reshape(IMAGE_SHAPE).transpose(1, 2, 0)
+    return example.write({"image": image.tobytes(), "label": int(record[0])})
+
+
+def _from_examples(records: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
+    columns = example.columns(records, "image", "label")
+    if columns is None and len(records) > 1:  # written with other keys, or in another order, from one to the next
+        singles = range(len(records))
+        return np.concatenate([_from_examples(records[index : index + 1], first + index) for index in singles])
+    if columns is None:
+        raise RecordError(
+            f"Record {first} is an Example whose 'label' is not one of CIFAR-10's, 0 to {len(CLASSES) - 1}."
+        )
+    images, labels = columns
+    if images.shape[1] != RECORD_BYTES - 1:
+        raise RecordError(
+            f"Record {first} is an Example whose 'image' has {images.shape[1]} bytes; CIFAR-10's have "
+            f"{RECORD_BYTES - 1}: 32 x 32 pixels of red, green and blue, not compressed."
+        )
+    block = np.empty((len(records), RECORD_BYTES), np.uint8)
+    block[:, 0] = labels
+    planes = images.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
+    block[:, 1:].reshape(-1, *IMAGE_SHAPE)[...] = planes
+    return block
 
 
 def check_labels(block: NDArray[np.uint8], first_record: int = 0) -> None:

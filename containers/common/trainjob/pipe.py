@@ -21,6 +21,7 @@ STALL_SECONDS = 600.0
 """How long the writer may send nothing in the middle of an epoch."""
 PIPE_BYTES = 1 << 20
 """Linux's default upper bound for an unprivileged process; the kernel's 64 KiB drains at a quarter of the speed."""
+_PAUSE_SECONDS = 3e-5
 _SLICE_SECONDS = 0.2  # how late a stop request may be noticed while waiting
 
 
@@ -51,7 +52,7 @@ class PipeReader:
         self.path, self.name = path, name
         self.offset = 0
         self._stop, self._appear_seconds, self._stall_seconds = stop, appear_seconds, stall_seconds
-        self._wait_for_fifo()
+        wait_for_fifo(path, name, stop, appear_seconds)
         # Non-blocking, so that neither a missing writer nor a silent one can hold the process in the kernel.
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._grow()
@@ -72,6 +73,8 @@ class PipeReader:
             try:
                 count = os.readv(self._fd, [buffer])
             except BlockingIOError:
+                # poll() would wake at the first page; let the writer put down more before the next read.
+                time.sleep(_PAUSE_SECONDS)
                 self._wait_for_bytes()
                 continue
             self.offset += count
@@ -88,28 +91,6 @@ class PipeReader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def _wait_for_fifo(self) -> None:
-        deadline = time.monotonic() + self._appear_seconds
-        while True:
-            try:
-                mode = self.path.stat().st_mode
-            except FileNotFoundError:
-                if self._stop.requested:
-                    raise StopRequested from None
-                if time.monotonic() > deadline:
-                    raise ChannelError(
-                        f"{self.name} is in Pipe mode, but {self.path} did not appear within "
-                        f"{self._appear_seconds:g} s; start the job through SageMaker or local_mode, which create it."
-                    ) from None
-                time.sleep(0.005)
-                continue
-            if not stat.S_ISFIFO(mode):
-                raise ChannelError(
-                    f"{self.name} is in Pipe mode, but {self.path} is not a FIFO (mode {mode:o}); "
-                    "nothing but the platform may write there."
-                )
-            return
 
     def _wait_for_bytes(self) -> None:
         patience = self._appear_seconds if self.offset == 0 else self._stall_seconds
@@ -129,3 +110,32 @@ class PipeReader:
         except (AttributeError, OSError):
             # Not Linux, or the user's share of pipe memory is spent: the pipe then only is slower.
             return
+
+
+def wait_for_fifo(path: Path, name: str, stop: Stop, seconds: float) -> None:
+    """Return once there is a FIFO under `path`; `name` is what errors call it.
+
+    Raises:
+        ChannelError: None appeared within `seconds`, or what lies there is none.
+        StopRequested: `stop` was requested meanwhile.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            if stop.requested:
+                raise StopRequested from None
+            if time.monotonic() > deadline:
+                raise ChannelError(
+                    f"{name} is in Pipe mode, but {path} did not appear within {seconds:g} s; "
+                    "start the job through SageMaker or local_mode, which create it."
+                ) from None
+            time.sleep(0.002)
+            continue
+        if not stat.S_ISFIFO(mode):
+            raise ChannelError(
+                f"{name} is in Pipe mode, but {path} is not a FIFO (mode {mode:o}); "
+                "nothing but the platform may write there."
+            )
+        return

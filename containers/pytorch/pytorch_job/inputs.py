@@ -1,50 +1,116 @@
-"""From a channel to tensors: epochs of uint8 batches on the host, augmented and normalised on the device."""
+"""From a channel to tensors: epochs of uint8 batches, brought to the device, augmented and normalised there."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from trainjob import batching, cifar10
+from torch.utils.data import IterableDataset, get_worker_info
+from trainjob import cifar10
 from trainjob.channel import Channel
+from trainjob.dataset import Dataset, Framing, Share
 from trainjob.errors import ChannelError
-from trainjob.framing import fixed
+from trainjob.prefetch import prefetch
 
-BLOCK_RECORDS = 1024
-"""Records read at a time: 3 MiB. Part of what decides the shuffled order, so not a setting."""
+Batch = tuple[Tensor, Tensor]
+"""Images `(n, 3, 32, 32)` uint8 and labels `(n,)` int64."""
+
+PREFETCHED = 3
+"""Batches read ahead of a GPU, which computes while the host reads."""
 
 
-def epoch(
-    channel: Channel, batch_size: int, window: int = 0, seed: tuple[int, ...] = ()
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One pass over a channel of CIFAR-10 records.
+def cifar10_dataset(
+    channel: Channel,
+    batch_size: int,
+    *,
+    window: int = 0,
+    seed: int = 0,
+    framing: Framing = "auto",
+    share: Share = Share(),  # noqa: B008 - frozen
+    cache_bytes: int = 0,
+) -> Dataset:
+    """CIFAR-10's records in a channel, of any framing.
 
     Args:
-        channel: Its next epoch is opened.
-        batch_size: Images in a batch; the last may be smaller.
-        window: Records of the shuffle window; 0 keeps the channel's order.
-        seed: Decides the order together with the window.
+        channel: Where they come from.
+        batch_size: Images in a batch.
+    """
+    return Dataset(
+        channel=channel,
+        record_bytes=cifar10.RECORD_BYTES,
+        batch_size=batch_size,
+        window=window,
+        seed=seed,
+        framing=framing,
+        share=share,
+        cache_bytes=cache_bytes,
+        decode=cifar10.rows,
+    )
 
-    Yields:
-        Images `(n, 3, 32, 32)` uint8 and labels `(n,)` int64, on the host, in memory of their own.
+
+def epoch(dataset: Dataset, number: int, device: torch.device) -> Iterator[Batch]:
+    """One pass over a data set, its batches on the device.
+
+    A GPU gets them ahead of time: a thread reads into pinned memory, and a stream of their own copies while the step
+    before still computes. On a CPU they are the reader's own arrays, which it does not touch again.
 
     Raises:
         ChannelError: The channel cannot be opened or delivered no record.
-        RecordError: Its bytes are not CIFAR-10 records.
+        RecordError: Its bytes are not CIFAR-10's records.
         StopRequested: The job was asked to stop while this waited for data.
     """
-    with channel.open() as stream:
-        blocks = fixed.blocks(stream, cifar10.RECORD_BYTES, BLOCK_RECORDS, channel.description)
-        first = 0
-        for batch in batching.batches(batching.shuffled(_checked(blocks), window, seed), batch_size):
-            first += len(batch)
-            images, labels = cifar10.decode(batch)
-            yield torch.from_numpy(images), torch.from_numpy(labels)
-    if first == 0:
-        raise ChannelError(
-            f"{channel.description} delivered no record: the channel is empty; check its S3Uri, "
-            "and that it has at least one object for every host."
-        )
+    batches = _tensors(dataset, number)
+    if device.type != "cuda":
+        return batches
+    return _copied(prefetch((tuple(part.pin_memory() for part in batch) for batch in batches), PREFETCHED), device)
+
+
+def _tensors(dataset: Dataset, number: int) -> Iterator[Batch]:
+    for rows in dataset.epoch(number):
+        images, labels = cifar10.split(rows)
+        yield torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _copied(pinned: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Copy each batch while the one before is in use."""
+    copying = torch.cuda.Stream(device)
+    ahead: Batch | None = None
+    for host in pinned:
+        with torch.cuda.stream(copying):
+            images, labels = (part.to(device, non_blocking=True) for part in host)
+        if ahead is not None:
+            yield ahead
+        torch.cuda.current_stream(device).wait_stream(copying)
+        for part in (images, labels):
+            # Made on one stream and used on another: its memory must not be given away before that use is over.
+            part.record_stream(torch.cuda.current_stream(device))
+        ahead = images, labels
+    if ahead is not None:
+        yield ahead
+
+
+class Batches(IterableDataset[Batch]):
+    """A data set for `torch.utils.data.DataLoader(Batches(...), batch_size=None)`; every pass is the next epoch.
+
+    A FIFO has one reader, so a DataLoader may have one worker at most. The training loop here needs none.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        # In shared memory, as a worker is a new process in every epoch and must know which FIFO is next.
+        self._passes = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        if worker is not None and worker.num_workers > 1:
+            raise ChannelError(
+                f"Channel '{self._dataset.channel.config.name}' is read by a DataLoader with {worker.num_workers} "
+                "workers, but a stream has one reader; set num_workers to 0 or 1."
+            )
+        number = int(self._passes)
+        self._passes += 1
+        self._dataset.channel.opened = number
+        return _tensors(self._dataset, number)
 
 
 def augment(images: Tensor, generator: torch.Generator, flip: bool, crop_padding: int) -> Tensor:
@@ -70,21 +136,13 @@ def augment(images: Tensor, generator: torch.Generator, flip: bool, crop_padding
 
 
 class Normalise:
-    """uint8 images on a device to floats of zero mean and unit variance, channels last as convolutions like them."""
+    """uint8 images on a device to floats of zero mean and unit variance."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, memory_format: torch.memory_format = torch.contiguous_format) -> None:
+        self._memory_format = memory_format
         self._mean = torch.tensor(cifar10.MEAN, device=device).view(1, 3, 1, 1) * 255
         self._scale = 1 / (torch.tensor(cifar10.STD, device=device).view(1, 3, 1, 1) * 255)
 
     def __call__(self, images: Tensor) -> Tensor:
         """`(n, 3, h, w)` uint8 to the same shape in float32."""
-        return ((images.float() - self._mean) * self._scale).contiguous(memory_format=torch.channels_last)
-
-
-def _checked(blocks: Iterator[batching.Block]) -> Iterator[batching.Block]:
-    """Check labels in the order of the stream, so that an error names the record where it lies."""
-    first = 0
-    for block in blocks:
-        cifar10.check_labels(block, first)
-        first += len(block)
-        yield block
+        return ((images.float() - self._mean) * self._scale).contiguous(memory_format=self._memory_format)

@@ -43,7 +43,13 @@ class Progress:
         self.loss_sum = 0.0
 
 
-def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> Path:
+def save_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    progress: Progress,
+) -> Path:
     """Write a checkpoint of the step `progress.step`, whole or not at all.
 
     Raises:
@@ -52,6 +58,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
         "progress": vars(progress),
         "rng": torch.get_rng_state(),
     }
@@ -65,7 +72,9 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     )
 
 
-def resume(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+def resume(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+) -> Progress | None:
     """Put model, optimizer and random state back where the newest valid checkpoint has them; None if there is none.
 
     Raises:
@@ -78,6 +87,7 @@ def resume(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> 
     try:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state["scaler"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{newest.path.name} does not fit this job ({str(error).splitlines()[0]}); give the hyperparameters of "

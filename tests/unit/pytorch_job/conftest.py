@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,8 @@ class Job:
     def _feed(self, name: str, content: bytes) -> None:
         for epoch in range(100):
             fifo = self.paths.fifo(name, epoch)
-            with fifo.open("wb", buffering=0) as file:
+            # A reader that leaves early ends the epoch, as the platform has it.
+            with suppress(BrokenPipeError), fifo.open("wb", buffering=0) as file:
                 file.write(content)
             os.mkfifo(self.paths.fifo(name, epoch + 1))
             fifo.unlink()

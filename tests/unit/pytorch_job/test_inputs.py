@@ -12,11 +12,22 @@ from trainjob.stop import Stop
 pytestmark = pytest.mark.timeout(60)
 
 
+CPU = torch.device("cpu")
+
+
+def read(env, batch_size, **settings) -> list[inputs.Batch]:
+    train = inputs.cifar10_dataset(channel.find(env, "train", Stop()), batch_size, **settings)
+    try:
+        return list(inputs.epoch(train, 0, CPU))
+    finally:
+        train.channel.close()
+
+
 @pytest.mark.parametrize("mode", [FILE, PIPE])
 def test_epoch_gives_every_image_with_its_label_in_order(make_job, mode):
     job = make_job(mode=mode)
     with job.fed() as env:
-        batches = list(inputs.epoch(channel.find(env, "train", Stop()), 50))
+        batches = read(env, 50)
     content = np.frombuffer(b"".join(job.content["train"]), np.uint8).reshape(-1, cifar10.RECORD_BYTES)
     assert [len(labels) for _, labels in batches] == [50, 50, 50, 50, 50, 7]
     assert torch.cat([labels for _, labels in batches]).tolist() == content[:, 0].tolist()
@@ -31,7 +42,7 @@ def test_channel_without_a_record_is_told(make_job, mode):
         job.fed() as env,
         pytest.raises(ChannelError, match="'train', epoch 0 delivered no record: the channel is empty"),
     ):
-        list(inputs.epoch(channel.find(env, "train", Stop()), 50))
+        read(env, 50)
 
 
 def test_label_out_of_range_is_told_where_it_lies_in_the_stream(make_job):
@@ -40,7 +51,7 @@ def test_label_out_of_range_is_told_where_it_lies_in_the_stream(make_job):
     spoilt[5 * cifar10.RECORD_BYTES] = 200
     job.content["train"][1] = bytes(spoilt)
     with job.fed() as env, pytest.raises(RecordError, match="Record 155 has label 200"):
-        list(inputs.epoch(channel.find(env, "train", Stop()), 32, window=100, seed=(1,)))
+        read(env, 32, window=100)
 
 
 def test_cut_off_stream_is_told_with_channel_epoch_and_bytes(make_job):
@@ -48,14 +59,14 @@ def test_cut_off_stream_is_told_with_channel_epoch_and_bytes(make_job):
     job.content["train"] = [job.content["train"][0][:-73]]
     told = "Channel 'train', epoch 0 ended inside a record: 460877 bytes .* 73 bytes missing at byte offset 460877"
     with job.fed() as env, pytest.raises(TruncatedRecordError, match=told):
-        list(inputs.epoch(channel.find(env, "train", Stop()), 32))
+        read(env, 32)
 
 
 def test_normalised_images_are_scaled_by_the_data_sets_statistics():
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     mean, std = np.array(cifar10.MEAN).reshape(1, 3, 1, 1), np.array(cifar10.STD).reshape(1, 3, 1, 1)
     expected = torch.from_numpy((images.numpy() / 255 - mean) / std).float()
-    torch.testing.assert_close(inputs.Normalise(torch.device("cpu"))(images), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(inputs.Normalise(CPU)(images), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_every_augmented_image_is_a_crop_of_the_padded_one_or_its_mirror():

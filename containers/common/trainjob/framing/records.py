@@ -1,0 +1,62 @@
+"""Records as they lie in a buffer: where each begins and how long it is, so that many are handled at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainjob.errors import RecordError
+
+BUFFER_BYTES = 1 << 20
+"""What a reader asks of its stream at a time; a larger record gets a buffer of its own size."""
+MAX_RECORD_BYTES = 32 << 20
+"""The longest record believed: a length field is data, and a wrong one must not take the machine's memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Some records of a stream. They lie in the reader's buffer: valid until the next ones are asked for."""
+
+    data: NDArray[np.uint8]
+    """`(bytes,)`: the buffer."""
+    starts: NDArray[np.int64]
+    """`(n,)`: where in `data` each begins."""
+    lengths: NDArray[np.int64]
+    """`(n,)`: bytes of each."""
+    first: int
+    """Index of the first of them in its stream."""
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """The bytes of one record, a view."""
+        start = self.starts[index]
+        return self.data[start : start + self.lengths[index]]
+
+    def alike(self) -> Iterator[NDArray[np.uint8]]:
+        """All of them, in order, as `(n, length)` uint8: one piece a run of one length, a view if they lie evenly."""
+        steps = np.diff(self.lengths) != 0
+        bounds = [0, *(np.flatnonzero(steps) + 1).tolist(), len(self)]
+        for start, end in pairwise(bounds):
+            if start < end:
+                yield self._rows(start, end)
+
+    def _rows(self, start: int, end: int) -> NDArray[np.uint8]:
+        length = int(self.lengths[start])
+        strides = np.diff(self.starts[start:end])
+        if len(strides) and (strides != strides[0]).any():
+            return np.stack([self[index] for index in range(start, end)])
+        stride = int(strides[0]) if len(strides) else length
+        first = self.data[self.starts[start] :]
+        return np.lib.stride_tricks.as_strided(first, (end - start, length), (stride, 1), writeable=False)
+
+
+def too_long(name: str, record: int, length: int, limit: int) -> RecordError:
+    """The error for a length field over the limit."""
+    return RecordError(
+        f"{name}: record {record} says it is {length} bytes long, over the limit of {limit}; the stream is damaged or "
+        "not in this framing, or raise max_record_bytes."
+    )
