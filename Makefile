@@ -8,6 +8,7 @@ PYTHON3 ?= python3
 FRAMEWORK ?= pytorch
 DATASET ?= cifar10
 INPUT_MODE ?= Pipe
+FORMAT ?= fixed
 RUNTIME ?= auto
 DATA ?=
 EPOCHS ?=
@@ -15,26 +16,26 @@ HP ?=
 PYTHON ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
-export FRAMEWORK DATASET INPUT_MODE RUNTIME DATA EPOCHS HP PYTHON
+export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
 ENVIRONMENT := $(PYTHON3) scripts/make_environment.py
 TORCH_TESTS := tests/unit/pytorch_job
-# Passive waits, as trainjob.launch sets them for a job: threads that spin starve each other on a busy machine.
-WITH_TORCH = framework=$$($(ENVIRONMENT) pytorch --python "$$PYTHON") && OMP_WAIT_POLICY=passive \
+# Short waits, as trainjob.launch sets them for a job: threads that spin starve each other on a busy machine.
+WITH_TORCH = framework=$$($(ENVIRONMENT) pytorch --python "$$PYTHON") && GOMP_SPINCOUNT=3000 \
 	PYTHONPATH=.local_mode/envs/pytest:containers/common:containers/pytorch:. "$$framework"
 
 ##@ Train
 .PHONY: local-train
-local-train: host ## run a training job on this machine; FRAMEWORK DATASET INPUT_MODE RUNTIME DATA EPOCHS HP PYTHON
+local-train: host ## run a training job on this machine; FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON
 	@exec $(VENV)/python scripts/local_train.py --framework "$$FRAMEWORK" --dataset "$$DATASET" \
-		--input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --data "$$DATA" --epochs "$$EPOCHS" \
+		--input-mode "$$INPUT_MODE" --format "$$FORMAT" --runtime "$$RUNTIME" --data "$$DATA" --epochs "$$EPOCHS" \
 		--hyperparameters "$$HP" --python "$$PYTHON"
 
 .PHONY: data
-data: host ## download the data set into data/ (CIFAR-10: 170 MB)
-	@$(VENV)/python scripts/prepare_data.py "$$DATASET"
+data: host ## download the data set into data/ (CIFAR-10: 170 MB); FORMAT
+	@$(VENV)/python scripts/prepare_data.py "$$DATASET" --format "$$FORMAT"
 
 example/%: host ## run a script of one's own, as in example/byo_script; INPUT_MODE RUNTIME PYTHON
 	@exec $(VENV)/python examples/run.py "$*" --input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --python "$$PYTHON"
@@ -123,7 +124,7 @@ clean: ## remove environments, caches and prepared data; finished jobs and data/
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z][a-z0-9%\/-]*:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z][a-z0-9_%\/-]*:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What the verbs stand on; found again in a moment once it is there.
 .PHONY: host testing pytest

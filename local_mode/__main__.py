@@ -8,7 +8,6 @@ Exit code: 0 Completed, 1 Failed or refused, 2 Stopped.
 import argparse
 import json
 import os
-import platform
 import re
 import signal
 import sys
@@ -17,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from local_mode import host
 from local_mode.console import Console
-from local_mode.errors import HostError, LocalModeError
+from local_mode.errors import LocalModeError
 from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
 from local_mode.jobs.job import Job
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     try:
         arguments = _parser().parse_args(argv)
-        _check_host(platform.system(), platform.machine())
+        host.check()
         return _train(arguments)
     except LocalModeError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -98,14 +98,6 @@ def _remove_containers(job_folder: Path) -> None:
     engine, _ = docker.connect(os.environ)
     if engine is not None:
         engine.remove_leftovers(job_folder)
-
-
-def _check_host(system: str, machine: str) -> None:
-    if (system, machine) not in (("Linux", "x86_64"), ("Linux", "AMD64")):
-        raise HostError(
-            f"local_mode runs on Linux x86-64; this is {system} {machine}. Run it in Docker, in a linux/amd64 "
-            "container, or on a Linux machine (WSL2 is one)."
-        )
 
 
 def _read_json(path: Path) -> Any:

@@ -35,6 +35,8 @@ class LocalJob:
     channels: Mapping[str, Path]
     """Folder by channel."""
     hyperparameters: Mapping[str, str]
+    content_type: str | None = None
+    """Of all channels but `code`."""
     code: Path | None = None
     """Folder of the channel `code`, in File mode: a script of the user's own."""
     state: Path = STATE
@@ -43,7 +45,8 @@ class LocalJob:
 
 def build_request(job: LocalJob, name: str) -> dict[str, Any]:
     """The CreateTrainingJob request of a job."""
-    channels = [_channel(channel, folder) for channel, folder in job.channels.items()]
+    declared = {"ContentType": job.content_type} if job.content_type else {}
+    channels = [_channel(channel, folder) | declared for channel, folder in job.channels.items()]
     if job.code:
         channels.append(_channel("code", job.code) | {"InputMode": FILE})
     return {

@@ -9,7 +9,6 @@ that directly. Without --data it takes what `make data` has put into data/, else
 
 import argparse
 import json
-import platform
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -21,10 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from trainjob.contract import INPUT_MODES
 from trainjob.errors import TrainJobError
 
+from local_mode import host
 from local_mode.errors import LocalModeError
 from local_mode.runners.choose import RUNTIMES
 from scripts.datasets import cifar10, shards
-from scripts.environments.environment import ROOT, SetupError, check_host, say, shown
+from scripts.datasets.forms import FIXED, FORMS, Form
+from scripts.datasets.shards import Sharding
+from scripts.environments.environment import ROOT, SetupError, say, shown
 from scripts.local_job import STATE, LocalJob, hand_over
 
 DATASETS = ("cifar10",)
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Starts the job; comes back only when it cannot."""
     arguments = _parse(argv)
     try:
-        check_host(platform.system(), platform.machine())
+        host.check()
         job = plan(arguments)
         hand_over(job, arguments.runtime, arguments.python or None)
     except (UsageError, SetupError, TrainJobError, LocalModeError) as error:
@@ -59,18 +61,20 @@ def plan(arguments: argparse.Namespace) -> LocalJob:
     _check("FRAMEWORK", arguments.framework, frameworks)
     _check("DATASET", arguments.dataset, DATASETS)
     _check("INPUT_MODE", arguments.input_mode, INPUT_MODES)
+    _check("FORMAT", arguments.format, FORMS)
     _check("RUNTIME", arguments.runtime, RUNTIMES)
     hyperparameters = {"dataset": arguments.dataset} | read_hyperparameters(arguments.hyperparameters)
     if arguments.epochs:
         if "epochs" in hyperparameters:
             raise UsageError(f"EPOCHS={arguments.epochs}, and HP gives epochs={hyperparameters['epochs']}; give one")
         hyperparameters["epochs"] = arguments.epochs
-    data = find_data(arguments.dataset, arguments.data, arguments.state)
-    mode = arguments.input_mode
+    form, mode = FORMS[arguments.format], arguments.input_mode
+    data = find_data(arguments.dataset, arguments.data, arguments.state, form)
     return LocalJob(
         framework=arguments.framework,
         label=f"{arguments.framework}-{arguments.dataset}-{mode.lower()}",
         input_mode=mode,
+        content_type=form.content_type,
         channels={channel: data / channel for channel in ("train", "validation")},
         hyperparameters=hyperparameters,
         state=arguments.state,
@@ -98,28 +102,38 @@ def read_hyperparameters(text: str) -> dict[str, str]:
     return result
 
 
-def find_data(dataset: str, given: str, state: Path) -> Path:
+def find_data(dataset: str, given: str, state: Path, form: Form = FIXED) -> Path:
     """The folder of prepared channels: from the folder given, else what `make data` left, else drawn.
 
     Raises:
+        UsageError: The folder given was prepared in another form.
         TrainJobError: The folder given does not hold the data set.
     """
-    downloaded = ROOT / "data" / dataset
+    downloads = ROOT / "data"
+    downloaded = downloads / form.folder(dataset)
     if given:
         folder = Path(given).expanduser().resolve()
-        if (manifest := shards.read_manifest(folder)) and shards.is_current(folder, manifest["source"]):
+        if manifest := shards.read_whole(folder):
+            if manifest["format"] != form.name:
+                raise UsageError(
+                    f"FORMAT={form.name}, but {folder} was prepared as {manifest['format']}; "
+                    f"give FORMAT={manifest['format']}, or the folder of the published files"
+                )
             say(f"data: {folder}, prepared before")
             return folder
-        out = state / "data" / f"{dataset}-{sha256(bytes(folder)).hexdigest()[:8]}"
+        out = state / "data" / form.folder(f"{dataset}-{sha256(bytes(folder)).hexdigest()[:8]}")
         source: cifar10.Source = cifar10.Published(folder)
         news = f"the published files in {folder}"
     elif shards.read_manifest(downloaded):
         say(f"data: {shown(downloaded)}, as `make data` left it")
         return downloaded
+    elif (downloads / cifar10.ARCHIVE.name).exists():
+        out, source = downloaded, cifar10.Downloaded(downloads)
+        news = "the archive that `make data` left"
     else:
-        out, source = state / "data" / f"{dataset}-sample", cifar10.Drawn()
+        out, source = state / "data" / form.folder(f"{dataset}-sample"), cifar10.Drawn()
         news = f"a drawn sample, not {dataset} itself (`make data` downloads that, DATA=DIR takes its files from DIR)"
-    manifest = cifar10.prepare(source, out, cifar10.SHARDS)
+    manifest = cifar10.prepare(source, out, Sharding(form=form))
     train, validation = (shards.count_records(manifest, channel) for channel in ("train", "validation"))
     say(f"data: {news}: {train:,} + {validation:,} records")
     return out
@@ -135,6 +149,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--framework", default="pytorch", help="image to run, a key of images.json (%(default)s)")
     parser.add_argument("--dataset", default="cifar10", help="what to train on (%(default)s)")
     parser.add_argument("--input-mode", default="Pipe", help="Pipe, File or FastFile (%(default)s)")
+    parser.add_argument("--format", default="fixed", help="fixed, tfrecord or recordio (%(default)s)")
     parser.add_argument("--runtime", default="auto", help="auto, docker or process (%(default)s)")
     parser.add_argument("--data", default="", metavar="DIR", help="folder of the published files, or its parent")
     parser.add_argument("--epochs", default="", metavar="N", help="passes over the data (the program's default)")

@@ -19,13 +19,14 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever has an older one should 
 
 import argparse
 import json
-import platform
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from local_mode import host
+from local_mode.errors import HostError
 from scripts.environments import interpreter, project
-from scripts.environments.environment import ROOT, SetupError, check_host
+from scripts.environments.environment import ROOT, SetupError
 
 
 def _parse() -> argparse.Namespace:
@@ -40,14 +41,14 @@ def main() -> int:
     """Makes the environment and prints what to use of it."""
     arguments = _parse()
     try:
-        check_host(platform.system(), platform.machine())
+        host.check()
         if arguments.environment in ("host", "test"):
             answer = project.make(arguments.environment)
         elif arguments.environment == "pytest":
             answer = project.make_pytest()
         else:
             answer = interpreter.find(arguments.environment, arguments.python)
-    except SetupError as error:
+    except (HostError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from trainjob.cifar10 import CLASSES, FOLDER, RECORD_BYTES, TEST_FILES, TRAIN_FILES, check_labels
+from trainjob.cifar10 import CLASSES, FOLDER, RECORD_BYTES, TEST_FILES, TRAIN_FILES, check_labels, to_example
 from trainjob.errors import DatasetError, OutputError
 
 from scripts.datasets import drawing, shards
 from scripts.datasets.archive import Archive
-from scripts.datasets.shards import Records
+from scripts.datasets.shards import Records, Shard, Sharding
 
 ARCHIVE = Archive(
     address="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", md5="c32a1d4ab5d03f1284b67883e8d87530"
 )
 FILES = (*TRAIN_FILES, *TEST_FILES)
-SHARDS = 5
-"""Of the train channel, where nobody says otherwise: as many as there are published files."""
 _AS_PUBLISHED = f"10,000 records of {RECORD_BYTES:,} bytes"
 
 
@@ -103,27 +101,35 @@ class Drawn:
         return work / FOLDER
 
 
-def prepare(source: Source, out: Path, count: int) -> dict[str, Any]:
+def prepare(source: Source, out: Path, sharding: Sharding) -> dict[str, Any]:
     """Brings the shards in `out` in line with the source, if they are not.
 
     Args:
         source: where the published files come from.
         out: folder of the shards; made, or replaced as a whole.
-        count: shards of the train channel.
+        sharding: what shards.
 
     Returns:
         The manifest.
 
     Raises:
-        DatasetError: The source is not the data set.
+        DatasetError: The source is not the data set, or cannot be divided so.
         OutputError: The shards cannot be written.
     """
-    identity = source.identity() | {"shards": count}
+    identity = {
+        "dataset": "cifar10",
+        "classes": list(CLASSES),
+        "record_bytes": RECORD_BYTES,
+        **sharding.identity(),
+        "source": source.identity(),
+    }
     try:
         with shards.alone(out):
-            if not shards.is_current(out, identity):
+            found = shards.read_whole(out) or {}
+            if any(found.get(key) != value for key, value in identity.items()):
                 with shards.replacing(out) as work:
-                    _fill(work, source.publish(work), identity, count)
+                    channels = _write(work, source.publish(work), sharding)
+                    shards.write_manifest(work, identity, channels)
                     shutil.rmtree(work / "unpacked", ignore_errors=True)
     except OSError as error:
         remedy = "free some 600 MB there, or give" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "give"
@@ -133,13 +139,14 @@ def prepare(source: Source, out: Path, count: int) -> dict[str, Any]:
     return manifest
 
 
-def _fill(work: Path, folder: Path, identity: dict[str, Any], count: int) -> None:
+def _write(work: Path, folder: Path, sharding: Sharding) -> dict[str, list[Shard]]:
     channels = {}
-    for channel, names, shard_count in (("train", TRAIN_FILES, count), ("validation", TEST_FILES, 1)):
-        records = Records(files=[folder / name for name in names], bytes=RECORD_BYTES, check=check_labels)
-        channels[channel] = shards.write_channel(work, channel, records, shard_count)
-    manifest = {"dataset": "cifar10", "classes": CLASSES, "record_bytes": RECORD_BYTES, "source": identity}
-    shards.write_manifest(work, manifest | {"channels": channels})
+    for channel, names in (("train", TRAIN_FILES), ("validation", TEST_FILES)):
+        files = [folder / name for name in names]
+        records = Records(files=files, bytes=RECORD_BYTES, check=check_labels, to_example=to_example)
+        lengths = sharding.lengths(channel, records)
+        channels[channel] = shards.write_channel(work, channel, records, sharding.form, lengths)
+    return channels
 
 
 def _describe(given: Path, folder: Path, missing: list[str]) -> str:

@@ -110,19 +110,6 @@ class Environment:
             raise SetupError(f"{self.folder} holds an environment without pip; remove it, and it is made anew")
 
 
-def check_host(system: str, machine: str) -> None:
-    """Refuses a machine that local_mode would refuse, before anything is downloaded to it.
-
-    Raises:
-        SetupError: It is not Linux on x86-64.
-    """
-    if (system, machine) not in (("Linux", "x86_64"), ("Linux", "AMD64")):
-        raise SetupError(
-            f"local_mode runs on Linux x86-64; this is {system} {machine}. Run it in Docker, in a linux/amd64 "
-            "container, or on a Linux machine (WSL2 is one)."
-        )
-
-
 def explain(errors: str) -> str:
     """What pip said, in a sentence; an index out of reach is called that."""
     remedy = "set PIP_INDEX_URL to an index in reach, or HTTPS_PROXY to a proxy"

@@ -31,6 +31,14 @@ def test_input_mode_makes_no_difference_to_what_is_learnt(run_job: RunJob):
     assert jobs[0].metrics == jobs[1].metrics == jobs[2].metrics
 
 
+@pytest.mark.parametrize("form", ["tfrecord", "recordio"])
+def test_format_makes_no_difference_to_what_is_learnt(run_job: RunJob, form: str):
+    jobs = [run_job("--epochs", "1", "--runtime", "process", "--format", name, state=name) for name in ("fixed", form)]
+
+    assert jobs[0].exit_code == jobs[1].exit_code == 0, jobs[1].err
+    assert jobs[0].metrics == jobs[1].metrics
+
+
 def test_unknown_hyperparameter_fails_the_job_and_is_named(run_job: RunJob):
     job = run_job("--hyperparameters", "learning_rat=0.1", "--runtime", "process")
 

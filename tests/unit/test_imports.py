@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "local_mode": {"local_mode", "trainjob.contract"},
     "local_mode.errors": set(),
     "local_mode.console": set(),
+    "local_mode.host": {"local_mode.errors"},
     "local_mode.instance": {
         "local_mode.instance", "local_mode.errors", "boto3", "trainjob.contract", "trainjob.errors",
     },

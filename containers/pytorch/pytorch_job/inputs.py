@@ -107,32 +107,39 @@ class Batches(IterableDataset[Batch]):
                 f"Channel '{self._dataset.channel.config.name}' is read by a DataLoader with {worker.num_workers} "
                 "workers, but a stream has one reader; set num_workers to 0 or 1."
             )
+        if worker is not None:
+            self._dataset.channel.looks_ahead = False  # it may be gone before the next pass
         number = int(self._passes)
         self._passes += 1
         self._dataset.channel.opened = number
         return _tensors(self._dataset, number)
 
 
-def augment(images: Tensor, generator: torch.Generator, flip: bool, crop_padding: int) -> Tensor:
-    """Flip half of the images left to right and move each by up to `crop_padding` pixels, edges mirrored.
+def flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror half of the images left to right, on whatever device they are; uint8 costs a quarter of float.
+
+    Args:
+        images: `(n, c, h, w)`.
+        generator: Of the host, so that every device gets the same draws.
+    """
+    mirrored = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+    return torch.where(mirrored[:, None, None, None], images.flip(3), images)
+
+
+def crop(images: Tensor, generator: torch.Generator, padding: int) -> Tensor:
+    """Move each image by up to `padding` pixels, edges mirrored.
 
     Args:
         images: `(n, c, h, w)` float, on any device.
         generator: Of the host, so that every device gets the same draws.
-        flip: Whether to flip.
-        crop_padding: Pixels; 0 moves nothing.
+        padding: Pixels, 1 or more.
     """
     count, _, height, width = images.shape
-    if flip:
-        mirrored = (torch.rand(count, generator=generator) < 0.5).to(images.device)
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-    if crop_padding:
-        shift = torch.randint(0, 2 * crop_padding + 1, (2, count), generator=generator).to(images.device)
-        padded = functional.pad(images, (crop_padding,) * 4, mode="reflect")
-        # Every possible crop as a view, then one gather: no Python loop over images.
-        crops = padded.unfold(2, height, 1).unfold(3, width, 1)
-        images = crops[torch.arange(count, device=images.device), :, shift[0], shift[1]]
-    return images
+    shift = torch.randint(0, 2 * padding + 1, (2, count), generator=generator).to(images.device)
+    padded = functional.pad(images, (padding,) * 4, mode="reflect")
+    # Every possible crop as a view, then one gather: no Python loop over images.
+    crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+    return crops[torch.arange(count, device=images.device), :, shift[0], shift[1]]
 
 
 class Normalise:
@@ -145,4 +152,5 @@ class Normalise:
 
     def __call__(self, images: Tensor) -> Tensor:
         """`(n, 3, h, w)` uint8 to the same shape in float32."""
-        return ((images.float() - self._mean) * self._scale).contiguous(memory_format=self._memory_format)
+        floats = images.to(torch.float32, memory_format=self._memory_format)
+        return floats.sub_(self._mean).mul_(self._scale)

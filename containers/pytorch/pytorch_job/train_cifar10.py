@@ -2,7 +2,7 @@
 
     python -m pytorch_job.train_cifar10        # under /opt/ml, or a folder named by SAGEMAKER_BASE_DIR
 
-Channels `train` and `validation` hold fixed-size records as scripts/prepare_data.py writes them, in any input mode.
+Channels `train` and `validation` hold records as scripts/prepare_data.py writes them, in any form and any input mode.
 """
 
 import logging

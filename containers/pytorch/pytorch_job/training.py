@@ -151,7 +151,10 @@ class Trainer:
             group["lr"] = rate
         # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
         generator = torch.Generator().manual_seed(recipe.seed << 32 | progress.step)
-        logits = self._logits(inputs.augment(self._normalise(images), generator, recipe.flip, recipe.crop_padding))
+        floats = self._normalise(inputs.flip(images, generator) if recipe.flip else images)
+        if recipe.crop_padding:
+            floats = inputs.crop(floats, generator, recipe.crop_padding)
+        logits = self._logits(floats)
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         self._optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts import prepare_data
+from scripts.datasets.forms import FORMS
 
 SCRIPT = Path(prepare_data.__file__)
 
@@ -13,8 +15,50 @@ def test_sample_is_prepared_and_counted(tmp_path: Path, capsys: pytest.CaptureFi
     assert prepare_data.main(["cifar10", "--sample", "--out", str(tmp_path / "out"), "--shards", "4"]) == 0
 
     first, second = capsys.readouterr().out.splitlines()
-    assert first == f"{tmp_path}/out/train/: 10,000 records of 3,073 bytes in 4 file(s)"
-    assert second == f"{tmp_path}/out/validation/: 2,000 records of 3,073 bytes in 1 file(s)"
+    assert first == f"{tmp_path}/out/train/: 10,000 records, fixed, 30.7 MB in 4 file(s)"
+    assert second == f"{tmp_path}/out/validation/: 2,000 records, fixed, 6.1 MB in 1 file(s)"
+
+
+def test_format_and_size_of_shards_are_as_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    asked = ["--format", "tfrecord", "--shard-mb", "8"]
+
+    assert prepare_data.main(["cifar10", "--sample", "--out", str(tmp_path / "out"), *asked]) == 0
+
+    assert "10,000 records, tfrecord, 31.3 MB in 4 file(s)" in capsys.readouterr().out
+    assert max(path.stat().st_size for path in (tmp_path / "out" / "train").iterdir()) <= 8_000_000
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (["--shards", "5", "--shard-mb", "2"], "--shards 5 and --shard-mb 2 are both given, .*; give one"),
+        (["--shard-mb", "0"], "--shard-mb 0 is no size of a file; give a number above 0"),
+        (["--shard-mb", "nan"], "--shard-mb nan is no size"),
+        (["--shard-mb", "0.003"], "--shard-mb 0.003 is less than a record, which has 3,073 bytes .*give 0.003073 or"),
+    ],
+)
+def test_impossible_size_of_shards_is_one_clear_error(
+    sizes: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert prepare_data.main(["cifar10", "--sample", "--out", str(tmp_path / "out"), *sizes]) == 1
+
+    assert re.match(f"error: {said}", capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_formats_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(prepare_data, "ROOT", tmp_path)
+
+    for name in FORMS:
+        assert prepare_data.main(["cifar10", "--sample", "--format", name]) == 0
+
+    assert {path.name for path in (tmp_path / "data").glob("[!.]*")} == {
+        "cifar10",
+        "cifar10-tfrecord",
+        "cifar10-recordio",
+    }
 
 
 def test_folder_that_is_no_data_set_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,0 +1,53 @@
+"""The forms that a shard's records can have: bare, or framed as TFRecord or RecordIO."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from trainjob.framing import detection, recordio, tfrecord
+
+Rows = NDArray[np.uint8]
+"""Records `(n, length)` in their published layout."""
+ToExample = Callable[[NDArray[np.uint8]], bytes]
+"""Makes a tf.train.Example of one record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a shard holds records. It knows no data set: what an Example has in it, the caller says."""
+
+    name: str
+    """As `trainjob.framing.detection` calls the framing."""
+    suffix: str
+    """Of the shards' file names."""
+    content_type: str | None
+    """What a channel of such shards declares; None where nothing is customary."""
+    write: Callable[[BytesIO, bytes | memoryview], object]
+    """Appends one payload."""
+    of_examples: bool = False
+    """Whether a payload is an Example; else it is the record as it was published."""
+
+    def encode(self, rows: Rows, to_example: ToExample) -> memoryview:
+        """The bytes of some records, one after another."""
+        buffer = BytesIO()
+        for row in rows:
+            self.write(buffer, to_example(row) if self.of_examples else row.data)
+        return buffer.getbuffer()
+
+    def folder(self, name: str) -> str:
+        """What a folder of this form is called, so that no form takes the place of another."""
+        return name if self is FIXED else f"{name}-{self.name}"
+
+
+FIXED = Form(name=detection.FIXED, suffix=".bin", content_type=None, write=BytesIO.write)
+TFRECORD = Form(
+    name=detection.TFRECORD,
+    suffix=".tfrecord",
+    content_type="application/x-tfrecord",
+    write=tfrecord.write,
+    of_examples=True,
+)
+RECORDIO = Form(name=detection.RECORDIO, suffix=".rec", content_type="application/x-recordio", write=recordio.write)
+FORMS = {form.name: form for form in (FIXED, TFRECORD, RECORDIO)}
