@@ -23,7 +23,7 @@ from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
 from local_mode.jobs.job import Job
 from local_mode.jobs.record import COMPLETED, STOPPED
-from local_mode.jobs.request import parse
+from local_mode.jobs.rules import parse
 from local_mode.jobs.sweep import sweep
 from local_mode.runners import docker, process
 from local_mode.runners.choose import RUNTIMES, choose

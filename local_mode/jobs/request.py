@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local_mode.errors import ValidationError
-from local_mode.jobs import rules
-from local_mode.jobs.shapes import later, optional, read, recorded, required
+from local_mode.jobs.shapes import later, optional, recorded, required
 
 _ROLE = r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 _DAY = 86_400
@@ -158,18 +156,3 @@ class TrainingJobRequest:
     def input_mode(self, channel: Channel) -> str:
         """The mode of `channel`: its own, else the job's."""
         return channel.InputMode or self.AlgorithmSpecification.TrainingInputMode
-
-
-def parse(document: Any) -> TrainingJobRequest:
-    """Read a request.
-
-    Raises:
-        ValidationError: with every problem found.
-    """
-    problems: list[str] = []
-    request = read(TrainingJobRequest, document, "", problems)
-    if request is not None:
-        problems += rules.problems(request)
-    if request is None or problems:
-        raise ValidationError(problems)
-    return request

@@ -1,21 +1,33 @@
-"""What is wrong with a request as a whole: rules between fields, and values local_mode does not honour yet."""
-
-from __future__ import annotations
+"""A request read, and checked as a whole: rules between fields, and values local_mode does not honour yet."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
-from local_mode.errors import LocalModeError
+from local_mode.errors import LocalModeError, ValidationError
 from local_mode.instance.opt_ml import CHECKPOINTS
 from local_mode.instance.sources import local_path
+from local_mode.jobs.request import Channel, TrainingJobRequest
+from local_mode.jobs.shapes import read
 
-if TYPE_CHECKING:
-    from local_mode.jobs.request import Channel, TrainingJobRequest
+
+def parse(document: Any) -> TrainingJobRequest:
+    """Read a request.
+
+    Raises:
+        ValidationError: with every problem found.
+    """
+    problems: list[str] = []
+    request = read(TrainingJobRequest, document, "", problems)
+    if request is not None:
+        problems += _broken(request)
+    if request is None or problems:
+        raise ValidationError(problems)
+    return request
 
 
-def problems(request: TrainingJobRequest) -> list[str]:
+def _broken(request: TrainingJobRequest) -> list[str]:
     """Every broken rule, as a sentence that says what to do."""
     return [*_metrics(request), *_channels(request), *_places(request), *_later(request)]
 

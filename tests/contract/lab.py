@@ -14,7 +14,7 @@ import docker
 
 from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
-from local_mode.jobs.request import parse
+from local_mode.jobs.rules import parse
 from local_mode.runners.protocol import mark
 
 IMAGE = "local-mode-contract:test"

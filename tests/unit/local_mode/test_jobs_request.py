@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from local_mode.errors import ValidationError
-from local_mode.jobs.request import parse
+from local_mode.jobs.rules import parse
 from local_mode.jobs.shapes import recorded_only, write
 
 REQUEST = {

@@ -9,7 +9,8 @@ from local_mode.errors import LocalModeError, ResourceInUseError
 from local_mode.jobs.folder import JobFolder, clear, make_folder, release, root_lock, take_lock
 from local_mode.jobs.metrics import MetricScanner
 from local_mode.jobs.record import COMPLETED, STOPPING, Record, algorithm_error
-from local_mode.jobs.request import MetricDefinition, parse
+from local_mode.jobs.request import MetricDefinition
+from local_mode.jobs.rules import parse
 from local_mode.jobs.sweep import sweep
 from tests.unit.local_mode.test_jobs_request import REQUEST
 

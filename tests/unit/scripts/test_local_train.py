@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local_mode.jobs.request import parse
+from local_mode.jobs.rules import parse
 from local_mode.runners.stand_in import read_stand_ins
 from scripts import local_job, local_train
 from scripts.datasets import cifar10, drawing
