@@ -47,8 +47,15 @@ def test_unknown_hyperparameter_fails_the_job_and_is_named(run_job: RunJob):
     assert "learning_rat" in job.record["FailureReason"]
 
 
-def test_interrupt_stops_the_job_once_and_leaves_a_checkpoint(tmp_path: Path):
-    started = command("scripts/local_train.py", tmp_path, "--epochs", "500", "--runtime", "process")
+def test_two_runs_give_the_same_weights_to_the_bit(run_job: RunJob, runtime: str):
+    jobs = [run_job("--epochs", "2", "--runtime", runtime, state=state) for state in ("one", "two")]
+
+    first, second = (content(job.folder / "model.tar.gz", "weights.pt") for job in jobs)
+    assert first == second
+
+
+def test_interrupt_stops_the_job_once_and_leaves_a_checkpoint(tmp_path: Path, runtime: str):
+    started = command("scripts/local_train.py", tmp_path, "--epochs", "500", "--runtime", runtime)
     with subprocess.Popen(
         started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -119,3 +126,10 @@ def epoch_lines(job: EndedJob) -> list[str]:
 def names_in(archive: Path) -> list[str]:
     with tarfile.open(archive) as tar:
         return tar.getnames()
+
+
+def content(archive: Path, name: str) -> bytes:
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile(name)
+        assert file
+        return file.read()
