@@ -40,3 +40,11 @@ class RunnerError(LocalModeError):
 
 class ArtifactError(LocalModeError):
     """Artifacts or checkpoints could not be written."""
+
+
+class UnknownJobError(LocalModeError):
+    """No training job has this name."""
+
+
+class JobStateError(LocalModeError):
+    """A job's status does not allow what is asked of it."""

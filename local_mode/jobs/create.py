@@ -6,16 +6,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from local_mode.instance.artifacts import MODEL, upload_folder
 from local_mode.instance.cleaning import remove_tree
-from local_mode.instance.plan import ChannelPlan, ChannelSpec, plan_channel
+from local_mode.instance.plan import ChannelPlan, ChannelSpec
 from local_mode.jobs.execution import Settings, Task
-from local_mode.jobs.folder import make_folder
+from local_mode.jobs.folder import JobFolder, jobs_folder, make_folder
 from local_mode.jobs.job import Job
 from local_mode.jobs.listener import Listener, Silent
 from local_mode.jobs.record import MESSAGES, Record
 from local_mode.jobs.request import Channel, TrainingJobRequest
 from local_mode.jobs.shapes import recorded_only, write
+from local_mode.jobs.staging import Staging, model_uri
 from local_mode.runners.protocol import STOP_GRACE_SECONDS, Runner
 
 SHM_BYTES = 2 << 30
@@ -36,7 +36,11 @@ def create(
         LocalModeError: a channel has no objects, the runner cannot run this image, or the name is taken.
     """
     listener = console or Silent()
-    plans = tuple(plan_channel(_spec(request, channel)) for channel in request.InputDataConfig)
+    place = JobFolder(path=jobs_folder(root.resolve()) / request.TrainingJobName)
+    staging = Staging(settings.s3, place.scratch / "s3")
+    plans = tuple(staging.plan(_spec(request, channel)) for channel in request.InputDataConfig)
+    for uri in _written(request):
+        staging.check_output(uri)
     runner.check(
         image=request.AlgorithmSpecification.TrainingImage,
         network_isolation=request.EnableNetworkIsolation,
@@ -50,6 +54,7 @@ def create(
         task = Task(
             request=request,
             plans=plans,
+            staging=staging,
             runner=runner,
             folder=folder,
             settings=settings,
@@ -69,8 +74,13 @@ def create(
 def _record(task: Task, arn: str) -> Record:
     request, folder = task.request, task.folder
     folder.request.write_text(json.dumps(write(request), indent=2) + "\n", encoding="utf-8")
-    model = upload_folder(request.OutputDataConfig.S3OutputPath, request.TrainingJobName) / MODEL
-    return Record.create(folder.record, request, arn=arn, model=model.as_uri(), clock=time.time)
+    model = model_uri(request.OutputDataConfig.S3OutputPath, request.TrainingJobName)
+    return Record.create(folder.record, request, arn=arn, model=model, clock=time.time)
+
+
+def _written(request: TrainingJobRequest) -> list[str]:
+    config = request.CheckpointConfig
+    return [request.OutputDataConfig.S3OutputPath, *([config.S3Uri] if config else [])]
 
 
 def _spec(request: TrainingJobRequest, channel: Channel) -> ChannelSpec:

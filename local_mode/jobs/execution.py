@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local_mode.errors import LocalModeError, RunnerError
 from local_mode.instance import artifacts, checkpoints, opt_ml
@@ -14,7 +15,11 @@ from local_mode.jobs.folder import JobFolder
 from local_mode.jobs.listener import Listener
 from local_mode.jobs.metrics import MetricScanner
 from local_mode.jobs.request import TrainingJobRequest
+from local_mode.jobs.staging import Staging
 from local_mode.runners.protocol import ChannelMount, Instance, Launch, Runner, mark
+
+if TYPE_CHECKING:  # it brings boto3, which a job of this machine's files does without
+    from local_mode.instance.s3 import S3
 
 _LOOK_SECONDS = 0.1
 _FIRST_FIFO_SECONDS = 10
@@ -32,6 +37,8 @@ class Settings:
     grace_seconds: float
     """From SIGTERM to SIGKILL."""
     region: str
+    s3: "S3 | None" = None
+    """Serves s3:// places; None refuses them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,7 @@ class Task:
 
     request: TrainingJobRequest
     plans: tuple[ChannelPlan, ...]
+    staging: Staging
     runner: Runner
     folder: JobFolder
     settings: Settings
@@ -71,6 +79,8 @@ class Execution:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._request = task.request
+        self._synced = ""
+        """The folder that checkpoints come from and go to."""
         self._restored: frozenset[str] = frozenset()
         self._feeding: Feeding | None = None
         self._instance: Instance | None = None
@@ -93,7 +103,9 @@ class Execution:
             checkpoint_path=(config.LocalPath or opt_ml.CHECKPOINTS) if config else None,
         )
         if config:
-            self._restored = checkpoints.restore(config.S3Uri, self._paths.checkpoints)
+            self._synced = self._task.staging.folder(config.S3Uri)
+            self._restored = checkpoints.restore(self._synced, self._paths.checkpoints)
+        self._task.staging.bring()
         for plan in self._task.plans:
             if plan.spec.mode != PIPE:
                 self._bring(plan)
@@ -155,12 +167,13 @@ class Execution:
             self._task.listener.note("the program left nothing in model/: model.tar.gz is empty")
         config = self._request.CheckpointConfig
         if config:
-            checkpoints.save(self._paths.checkpoints, config.S3Uri, restored=self._restored)
+            checkpoints.save(self._paths.checkpoints, self._synced, restored=self._restored)
+            self._task.staging.send_folder(config.S3Uri)
         else:
             checkpoints.keep(self._paths.checkpoints, self._task.folder.checkpoints)
         artifacts.pack(self._paths, self._task.folder.path)
         output, name = self._request.OutputDataConfig.S3OutputPath, self._request.TrainingJobName
-        artifacts.publish(self._task.folder.path, output, name)
+        self._task.staging.publish(self._task.folder.path, output, name)
         return opt_ml.failure_text(self._paths)
 
     def close(self) -> None:

@@ -47,6 +47,11 @@ class Job:
         """The job as DescribeTrainingJob answers; times in seconds since 1970."""
         return self._record.describe()
 
+    @property
+    def record(self) -> Record:
+        """What is kept of the job on disk."""
+        return self._record
+
     def _live(self) -> None:
         try:
             end = self._act()

@@ -94,6 +94,16 @@ class Record:
                 self._document["TrainingStartTime"] = now
             self._save()
 
+    def amend(self, **fields: Any) -> None:
+        """Change fields that are no part of the job's life.
+
+        Raises:
+            OSError: job.json cannot be written.
+        """
+        with self._lock:
+            self._document.update(fields)
+            self._save()
+
     def _close(self, now: float) -> None:
         start = self._document.get("TrainingStartTime")
         if start is not None:

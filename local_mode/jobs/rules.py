@@ -87,7 +87,8 @@ def _places(request: TrainingJobRequest) -> Iterator[str]:
         uris["CheckpointConfig.S3Uri"] = request.CheckpointConfig.S3Uri
     for where, uri in uris.items():
         try:
-            local_path(uri)
+            # Whether an S3 is served here is for `create` to know.
+            _ = uri.startswith("s3://") or local_path(uri)
         except LocalModeError as error:
             yield f"{where}: {error}"
 

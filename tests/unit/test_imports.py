@@ -39,6 +39,8 @@ MAY_IMPORT = {
     "local_mode.instance": {
         "local_mode.instance", "local_mode.errors", "boto3", "trainjob.contract", "trainjob.errors",
     },
+    # botocore is boto3's own: its errors and its settings.
+    "local_mode.instance.s3": {"local_mode.instance", "local_mode.errors", "boto3", "botocore"},
     FEEDER: {"trainjob.contract"},
     # Where the packages lie, so that the feeder imports the very same ones.
     "local_mode.instance.feeding": {"local_mode", "trainjob"},

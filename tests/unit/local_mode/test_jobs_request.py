@@ -115,8 +115,12 @@ SOURCE = f"{CHANNEL}/DataSource/S3DataSource"
         (f"{CHANNEL}/ShuffleConfig", {"Seed": 1}, "local_mode does not shuffle objects (ShuffleConfig) yet; remove"),
         (f"{SOURCE}/S3DataType", "ManifestFile", "local_mode does not read ManifestFile yet"),
         (f"{SOURCE}/S3DataType", "AugmentedManifestFile", "local_mode does not read AugmentedManifestFile yet"),
-        (f"{SOURCE}/S3Uri", "s3://bucket/x", "S3Uri: local_mode does not read or write 's3://bucket/x' yet"),
-        ("OutputDataConfig/S3OutputPath", "s3://b/o", "S3OutputPath: local_mode does not read or write 's3://b/o' yet"),
+        (f"{SOURCE}/S3Uri", "https://host/x", "S3Uri: local_mode does not read or write 'https://host/x' yet"),
+        (
+            "OutputDataConfig/S3OutputPath",
+            "ftp://b/o",
+            "S3OutputPath: local_mode does not read or write 'ftp://b/o' yet",
+        ),
         ("OutputDataConfig/CompressionType", "NONE", "local_mode does not leave artifacts uncompressed yet"),
         (
             "ResourceConfig/InstanceCount",
