@@ -1,0 +1,134 @@
+"""SageMaker's operations on training jobs, each from a validated request to the members of its answer."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from local_mode.api.listing import list_jobs
+from local_mode.api.validation import answered, check
+from local_mode.api.wire import ApiError
+from local_mode.errors import LocalModeError, ResourceInUseError, UnknownJobError
+
+Document = dict[str, Any]
+_MOST_TAGS = 50
+_JOB_ARN = ":training-job/"
+_NOT_RUN = {
+    "CreateHyperParameterTuningJob": "tune hyperparameters",
+    "CreateProcessingJob": "run processing jobs",
+    "CreateTransformJob": "run transform jobs",
+    "CreateAutoMLJob": "run AutoML jobs",
+    "CreateAutoMLJobV2": "run AutoML jobs",
+    "CreateCompilationJob": "compile models",
+    "CreateLabelingJob": "run labeling jobs",
+    "StartPipelineExecution": "run pipelines",
+    "UpdateTrainingJob": "change a running training job",
+}
+"""Operations whose mere record would look like work that was done."""
+
+
+class Jobs(Protocol):
+    """What the handlers need of the jobs; `local_mode.jobs.service` has it."""
+
+    def create(self, document: Document) -> Document:
+        """Start a job; its record."""
+        ...
+
+    def describe(self, name: str) -> Document:
+        """A job's record."""
+        ...
+
+    def all(self) -> list[Document]:
+        """Every job's record."""
+        ...
+
+    def stop(self, name: str) -> None:
+        """Begin to stop a job."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove an ended job."""
+        ...
+
+    def tag(self, name: str, change: Callable[[dict[str, str]], None]) -> dict[str, str]:
+        """Change a job's tags; those it has then."""
+        ...
+
+
+class TrainingJobs:
+    """The operations, by name."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._operations: dict[str, Callable[[Document], Document | None]] = {
+            "CreateTrainingJob": self._create,
+            "DescribeTrainingJob": self._describe,
+            "ListTrainingJobs": lambda request: list_jobs(request, self._jobs.all()),
+            "StopTrainingJob": lambda request: self._jobs.stop(request["TrainingJobName"]),
+            "DeleteTrainingJob": lambda request: self._jobs.delete(request["TrainingJobName"]),
+            "AddTags": self._add_tags,
+            "ListTags": self._list_tags,
+            "DeleteTags": self._delete_tags,
+        }
+
+    def has(self, operation: str, document: Document) -> bool:
+        """Whether an operation is answered here; tags of other resources are not."""
+        if operation in ("AddTags", "ListTags", "DeleteTags"):
+            return _JOB_ARN in str(document.get("ResourceArn"))
+        return operation in self._operations or operation in _NOT_RUN
+
+    def answer(self, operation: str, document: Document) -> Document | None:
+        """Do what is asked; the members of the answer.
+
+        Raises:
+            ApiError: with the code and the words AWS has for it.
+        """
+        if what := _NOT_RUN.get(operation):
+            raise ApiError("ValidationException", f"local_mode does not {what} yet.")
+        check(operation, document)
+        try:
+            return self._operations[operation](document)
+        except UnknownJobError:
+            raise ApiError("ValidationException", "Requested resource not found.") from None
+        except ResourceInUseError as error:
+            raise ApiError("ResourceInUse", str(error)) from None
+        except LocalModeError as error:
+            raise ApiError("ValidationException", str(error)) from None
+
+    def _create(self, request: Document) -> Document:
+        return {"TrainingJobArn": self._jobs.create(request)["TrainingJobArn"]}
+
+    def _describe(self, request: Document) -> Document:
+        return answered("DescribeTrainingJob", self._jobs.describe(request["TrainingJobName"]))
+
+    def _add_tags(self, request: Document) -> Document:
+        new = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        return {"Tags": _shown(self._tag(request, lambda tags: _join(tags, new)))}
+
+    def _list_tags(self, request: Document) -> Document:
+        return {"Tags": _shown(self._tag(request, lambda _: None))}
+
+    def _delete_tags(self, request: Document) -> Document:
+        self._tag(request, lambda tags: _remove(tags, request["TagKeys"]))
+        return {}
+
+    def _tag(self, request: Document, change: Callable[[dict[str, str]], None]) -> dict[str, str]:
+        arn = request["ResourceArn"]
+        # An ARN has the name in lower case, which more than one job may share.
+        names = [job["TrainingJobName"] for job in self._jobs.all() if job["TrainingJobArn"] == arn]
+        if not names:
+            raise UnknownJobError(arn)
+        return self._jobs.tag(names[0], change)
+
+
+def _join(tags: dict[str, str], new: dict[str, str]) -> None:
+    if len({**tags, **new}) > _MOST_TAGS:
+        raise ApiError("ValidationException", f"A training job has at most {_MOST_TAGS} tags.")
+    tags.update(new)
+
+
+def _remove(tags: dict[str, str], keys: list[str]) -> None:
+    for key in keys:
+        tags.pop(key, None)
+
+
+def _shown(tags: dict[str, str]) -> list[Document]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
