@@ -14,12 +14,14 @@ DATA ?=
 EPOCHS ?=
 HP ?=
 PYTHON ?=
+PORT ?= 4640
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
-export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON
+export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
+STAND_INS := .local_mode/stand-ins.json
 ENVIRONMENT := $(PYTHON3) scripts/make_environment.py
 TORCH_TESTS := tests/unit/pytorch_job
 # Short waits, as trainjob.launch sets them for a job: threads that spin starve each other on a busy machine.
@@ -32,6 +34,16 @@ local-train: host ## run a training job on this machine; FRAMEWORK DATASET INPUT
 	@exec $(VENV)/python scripts/local_train.py --framework "$$FRAMEWORK" --dataset "$$DATASET" \
 		--input-mode "$$INPUT_MODE" --format "$$FORMAT" --runtime "$$RUNTIME" --data "$$DATA" --epochs "$$EPOCHS" \
 		--hyperparameters "$$HP" --python "$$PYTHON"
+
+.PHONY: local-up
+local-up: serving ## start AWS's API on this machine, jobs included; PORT RUNTIME
+	@$(VENV)/python -m local_mode serve --background --port "$$PORT" --runtime "$$RUNTIME" \
+		$(if $(wildcard $(STAND_INS)),--stand-ins $(STAND_INS))
+	@echo 'in a shell: eval "$$($(VENV)/python -m local_mode env)"'
+
+.PHONY: local-down
+local-down: serving ## stop it and its jobs
+	@$(VENV)/python -m local_mode down
 
 .PHONY: data
 data: host ## download the data set into data/ (CIFAR-10: 170 MB); FORMAT
@@ -111,7 +123,7 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 	compile $$image.in --output-file $$image.lock; \
 	compile $$image-cpu.in --constraints $$image.lock --output-file $$image-cpu.lock; \
 	compile $$tests.in --constraints $$image.lock --output-file $$tests.lock; \
-	for name in host pytest; do \
+	for name in host serve pytest; do \
 		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done
 
 .PHONY: clean
@@ -127,9 +139,11 @@ help: ## this list
 		/^[a-z][a-z0-9_%\/-]*:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What the verbs stand on; found again in a moment once it is there.
-.PHONY: host testing pytest
+.PHONY: host serving testing pytest
 host:
 	@$(ENVIRONMENT) host > /dev/null
+serving:
+	@$(ENVIRONMENT) serve > /dev/null
 testing:
 	@$(ENVIRONMENT) test > /dev/null
 pytest: testing

@@ -1,8 +1,11 @@
 """Command line of local_mode.
 
 Run:  python -m local_mode train REQUEST.json [--runtime auto|docker|process] [--stand-ins FILE]
+      python -m local_mode serve [--port N] [--background]     AWS's API on this machine
+      eval "$(python -m local_mode env)"                       lead this shell's AWS clients there
+      python -m local_mode down                                end it
 
-Exit code: 0 Completed, 1 Failed or refused, 2 Stopped.
+Exit code of train: 0 Completed, 1 Failed or refused, 2 Stopped.
 """
 
 import argparse
@@ -11,13 +14,13 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from local_mode import host
 from local_mode.console import Console
+from local_mode.endpoint import DEFAULT_PORT, Files, end, exports, find, start_in_background
 from local_mode.errors import LocalModeError
 from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
@@ -28,10 +31,11 @@ from local_mode.jobs.sweep import sweep
 from local_mode.runners import docker, process
 from local_mode.runners.choose import RUNTIMES, choose
 from local_mode.runners.protocol import STOP_GRACE_SECONDS
-from local_mode.runners.stand_in import read_stand_ins
+from local_mode.runners.stand_in import StandIn, read_stand_ins
+from local_mode.stopping import stop_signals
 
 EXIT_COMPLETED, EXIT_FAILED, EXIT_STOPPED = 0, 1, 2
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PACKING_SECONDS = 300
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -40,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         host.check()
-        return _train(arguments)
+        return _COMMANDS[arguments.command](arguments)
     except LocalModeError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -48,17 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     request = parse(_read_json(arguments.request))
-    stand_ins = read_stand_ins(arguments.stand_ins) if arguments.stand_ins else {}
+    stand_ins = _stand_ins(arguments)
     image = request.AlgorithmSpecification.TrainingImage
     runner, why = choose(arguments.runtime, image=image, stand_ins=stand_ins, caller=os.environ)
     console = Console()
     console.note(why)
     root = arguments.root.resolve()
-    for name in sweep(root, (process.remove_leftovers, _remove_containers)):
+    for name in sweep(root, _CLEANERS):
         console.note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    settings = Settings(shm_bytes=arguments.shm_size, grace_seconds=arguments.stop_grace, region=region)
-    with _stop_signals() as signals:
+    settings = _settings(arguments)
+    with stop_signals() as signals:
         job = create(request, runner=runner, root=root, console=console, settings=settings)
         _follow(job, signals, console, arguments.stop_grace)
     description = job.describe()
@@ -81,16 +84,51 @@ def _follow(job: Job, signals: list[int], console: Console, grace: float) -> Non
             answered += 1
 
 
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """The stop signals that came, in order; a handler that does no more cannot deadlock."""
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in _STOP_SIGNALS}
+def _serve(arguments: argparse.Namespace) -> int:
+    files = Files(root=arguments.root.resolve())
+    if arguments.background:
+        print(start_in_background(files, [word for word in sys.argv[2:] if word != "--background"]).url)
+        return 0
     try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        from local_mode.serve import Plan, serve  # noqa: PLC0415  # brings moto, which `train` does without
+    except ModuleNotFoundError as error:
+        raise LocalModeError(
+            f"`serve` needs {error.name}, which is not installed: `make local-up` installs it, and so does "
+            "pip install 'local-mode[serve]'."
+        ) from None
+    serve(
+        Plan(
+            root=files.root,
+            port=arguments.port,
+            runtime=arguments.runtime,
+            stand_ins=_stand_ins(arguments),
+            caller=os.environ,
+            settings=_settings(arguments),
+            cleaners=_CLEANERS,
+        )
+    )
+    return 0
+
+
+def _env(arguments: argparse.Namespace) -> int:
+    files = Files(root=arguments.root.resolve())
+    print(exports(files, find(files), os.environ))
+    return 0
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    # SIGTERM gives every job its grace; after it comes what artifacts need to be packed.
+    end(Files(root=arguments.root.resolve()), patience=arguments.stop_grace + _PACKING_SECONDS)
+    return 0
+
+
+def _stand_ins(arguments: argparse.Namespace) -> dict[str, StandIn]:
+    return dict(read_stand_ins(arguments.stand_ins)) if arguments.stand_ins else {}
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return Settings(shm_bytes=arguments.shm_size, grace_seconds=arguments.stop_grace, region=region)
 
 
 def _remove_containers(job_folder: Path) -> None:
@@ -98,6 +136,10 @@ def _remove_containers(job_folder: Path) -> None:
     engine, _ = docker.connect(os.environ)
     if engine is not None:
         engine.remove_leftovers(job_folder)
+
+
+_CLEANERS = (process.remove_leftovers, _remove_containers)
+_COMMANDS = {"train": _train, "serve": _serve, "env": _env, "down": _down}
 
 
 def _read_json(path: Path) -> Any:
@@ -130,14 +172,23 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="run a CreateTrainingJob request", epilog="Exit code: 0 Completed, "
                                 "1 Failed or refused, 2 Stopped.")  # fmt: skip
     train.add_argument("request", type=Path, metavar="REQUEST.json", help="a CreateTrainingJob request")
-    train.add_argument("--runtime", choices=RUNTIMES, default="auto", help="default: Docker if it can, else process")
-    train.add_argument("--stand-ins", type=Path, metavar="FILE", help="what runs in place of images, without Docker")
-    train.add_argument("--root", type=Path, default=Path(".local_mode"), help="folder of all jobs (%(default)s)")
-    train.add_argument(
-        "--shm-size", type=_size, default=_size("2g"), metavar="SIZE", help="shared memory in Docker (2g)"
-    )
-    train.add_argument("--stop-grace", type=float, default=STOP_GRACE_SECONDS, metavar="SECONDS",
-                       help="from SIGTERM to SIGKILL (%(default)s)")  # fmt: skip
+    serve = commands.add_parser("serve", help="AWS's API on this machine, until SIGTERM")
+    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any free one (%(default)s)")
+    serve.add_argument("--background", action="store_true", help="return when it answers, and leave it running")
+    env = commands.add_parser("env", help="print what leads a shell's AWS clients to the endpoint")
+    down = commands.add_parser("down", help="stop the endpoint and its jobs")
+    for command in (train, serve):
+        command.add_argument("--runtime", choices=RUNTIMES, default="auto",
+                             help="default: Docker if it can, else process")  # fmt: skip
+        command.add_argument("--stand-ins", type=Path, metavar="FILE",
+                             help="what runs in place of images, without Docker")  # fmt: skip
+        command.add_argument("--shm-size", type=_size, default=_size("2g"), metavar="SIZE",
+                             help="shared memory in Docker (2g)")  # fmt: skip
+    for command in (train, serve, down):
+        command.add_argument("--stop-grace", type=float, default=STOP_GRACE_SECONDS, metavar="SECONDS",
+                             help="from SIGTERM to SIGKILL (%(default)s)")  # fmt: skip
+    for command in (train, serve, env, down):
+        command.add_argument("--root", type=Path, default=Path(".local_mode"), help="folder of all jobs (%(default)s)")
     return parser
 
 

@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HIDDEN = {"host", "testing", "pytest"}
+HIDDEN = {"host", "serving", "testing", "pytest"}
 """What verbs stand on; not to be typed."""
 
 

@@ -1,0 +1,95 @@
+"""All of AWS that is not ours, by moto in this process; the only importer of moto."""
+
+import io
+import threading
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qs
+from wsgiref.types import StartResponse, WSGIEnvironment
+from xml.sax.saxutils import escape
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
+from moto.logs.models import logs_backends
+from moto.moto_server import werkzeug_app
+
+ACCOUNT = DEFAULT_ACCOUNT_ID
+HeaderHandler = werkzeug_app.MotoRequestHandler
+"""A request handler that keeps headers with underscores, which metadata of S3 objects may have."""
+_FORM_BYTES = 1 << 20
+_TRUST = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, '
+    '"Action": "sts:AssumeRole"}]}'
+)
+_RESULT = "<member><EvalActionName>{}</EvalActionName><EvalResourceName>{}</EvalResourceName>" \
+          "<EvalDecision>allowed</EvalDecision></member>"  # fmt: skip
+_SIMULATED = (
+    '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><SimulatePrincipalPolicyResult>'
+    "<IsTruncated>false</IsTruncated><EvaluationResults>{}</EvaluationResults></SimulatePrincipalPolicyResult>"
+    "<ResponseMetadata><RequestId>local</RequestId></ResponseMetadata></SimulatePrincipalPolicyResponse>"
+)
+
+
+class Aws:
+    """A WSGI application that answers as AWS would; who may call it is for others to check."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+        vars(werkzeug_app)["DISABLE_GLOBAL_CORS"] = True  # it would allow any web page's origin
+        self._moto = werkzeug_app.DomainDispatcherApplication(_make_app)
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        form = _form(environ)
+        action = form.get("Action", [""])[0]
+        if action == "SimulatePrincipalPolicy":
+            return _simulate(form, start_response)
+        if action == "GetRole":
+            self._make_role(form.get("RoleName", [""])[0])
+        return self._moto(environ, start_response)  # type: ignore[no-any-return]
+
+    def put_log_events(self, group: str, stream: str, events: list[dict[str, Any]]) -> None:
+        """Add events (timestamp in ms, message) to a log stream, which is made with its group if need be."""
+        with self._lock:
+            logs = logs_backends[ACCOUNT][self._region]
+            if group not in logs.groups:
+                logs.create_log_group(group, {})
+            if stream not in logs.groups[group].streams:
+                logs.create_log_stream(group, stream)
+            if events:
+                logs.put_log_events(group, stream, events)
+
+    def _make_role(self, name: str) -> None:
+        """Any role a job names is there, and SageMaker may take it on: nothing here is guarded by roles."""
+        with self._lock:
+            iam = iam_backends[ACCOUNT]["aws"]
+            if name and all(role.name != name for role in iam.get_roles()):
+                iam.create_role(name, _TRUST, "/", None, "made by local_mode", [], "3600")
+
+
+def _make_app(service: Any) -> Any:
+    app = werkzeug_app.create_backend_app(service)
+    app.debug = False
+    app.config["PROPAGATE_EXCEPTIONS"] = True  # to our own front, which answers in the form clients read
+    return app
+
+
+def _form(environ: WSGIEnvironment) -> dict[str, list[str]]:
+    """The members of a request to one of AWS's older services; empty for others."""
+    kind, length = environ.get("CONTENT_TYPE", ""), environ.get("CONTENT_LENGTH") or "0"
+    if not kind.startswith("application/x-www-form-urlencoded") or int(length) > _FORM_BYTES:
+        return {}
+    body = environ["wsgi.input"].read()
+    environ["wsgi.input"] = io.BytesIO(body)
+    return parse_qs(body.decode("utf-8", "replace"))
+
+
+def _simulate(form: dict[str, list[str]], start_response: StartResponse) -> Iterable[bytes]:
+    """Every action is allowed: there is nothing here that a policy could protect."""
+    actions = [values[0] for key, values in sorted(form.items()) if key.startswith("ActionNames.member.")]
+    resource = form.get("ResourceArns.member.1", ["*"])[0]
+    results = "".join(_RESULT.format(escape(action), escape(resource)) for action in actions)
+    body = _SIMULATED.format(results).encode()
+    start_response("200 OK", [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
+    return [body]
