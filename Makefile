@@ -123,7 +123,7 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 	compile $$image.in --output-file $$image.lock; \
 	compile $$image-cpu.in --constraints $$image.lock --output-file $$image-cpu.lock; \
 	compile $$tests.in --constraints $$image.lock --output-file $$tests.lock; \
-	for name in host serve pytest; do \
+	for name in host serve pytest sdk_v2; do \
 		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done
 
 .PHONY: clean

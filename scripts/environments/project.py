@@ -61,6 +61,27 @@ def make_pytest() -> Path:
     return folder
 
 
+def make_sdk(version: str) -> Path:
+    """Makes an environment with one version ("v2") of the SageMaker SDK, as locked, and nothing of ours.
+
+    Returns:
+        Its interpreter.
+
+    Raises:
+        SetupError: It cannot be made.
+    """
+    name = f"sdk_{version}"
+    environment, lock = Environment(ENVIRONMENTS / name), REQUIREMENTS / f"{name}.lock"
+    key = key_of(lock)
+    if environment.stamp != key:
+        with alone(name):
+            if environment.stamp != key:
+                say(f"{shown(environment.folder)}: installing {shown(lock)}")
+                with environment.making(key, afresh=True):
+                    environment.pip(*_install_locked(lock))
+    return environment.python
+
+
 def _fill(name: str, key: str) -> None:
     lock = REQUIREMENTS / f"{name}.lock"
     say(f"{shown(HOST.folder)}: installing {shown(lock)} ({SIZES[name]} to download, less what pip has already)")

@@ -257,12 +257,12 @@ def test_role_that_nobody_made_can_be_looked_up_and_may_do_all(server):
 
 
 def test_presigned_url_works_without_a_client(server, s3):
-    put(s3, **{"signed.txt": "for you"})
+    s3.put_object(Bucket=BUCKET, Key="signed.txt", Body=b"for you", Metadata={"a_b": "kept"})
     client = server.client("s3", config=Config(signature_version="s3v4"))
     url = client.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "signed.txt"}, ExpiresIn=60)
 
     with urllib.request.urlopen(url, timeout=10) as answer:
-        assert answer.read() == b"for you"
+        assert (answer.read(), answer.headers["x-amz-meta-a_b"]) == (b"for you", "kept")
 
 
 def test_large_object_survives_upload_and_download_in_parts(server, s3, tmp_path):

@@ -1,0 +1,67 @@
+import re
+import threading
+
+from local_mode.jobs import log_stream
+from local_mode.jobs.log_stream import GROUP, LogStream
+
+
+class Service:
+    """Keeps what is sent, once it is let."""
+
+    def __init__(self):
+        self.sent, self.streams, self.notes = [], [], []
+        self.open, self.came = threading.Event(), threading.Event()
+        self.open.set()
+
+    def send(self, group, stream, events):
+        assert group == GROUP
+        self.streams.append(stream)
+        if events:
+            self.came.set()
+            assert self.open.wait(10)
+            self.sent.append([event["message"] for event in events])
+
+
+def end(stream):
+    stream.status("Completed", "done")
+    stream._thread.join(10)
+    assert not stream._thread.is_alive()
+
+
+def test_lines_become_events_of_the_jobs_stream_in_order():
+    service = Service()
+    stream = LogStream("job", service.send, service.notes.append)
+    stream.status("Training", "go")
+    for line in (b"one\n", b"\n", b"b\xffd\r\n"):
+        stream.line(line)
+    end(stream)
+
+    assert [message for batch in service.sent for message in batch] == ["one", " ", "b\ufffdd"]
+    assert re.fullmatch(r"job/algo-1-\d{10}", service.streams[0])
+    assert service.notes == ["job: Training - go", "job: Completed - done"]
+
+
+def test_slow_service_costs_lines_and_not_the_job(monkeypatch):
+    monkeypatch.setattr(log_stream, "_WAITING", 2)
+    service = Service()
+    service.open.clear()
+    stream = LogStream("job", service.send, service.notes.append)
+    stream.status("Training", "go")
+    stream.line(b"first\n")
+    assert service.came.wait(10)
+    for number in range(5):
+        stream.line(f"{number}\n".encode())  # nobody takes these now, and this must not wait
+    service.open.set()
+    end(stream)
+
+    assert [message for batch in service.sent for message in batch] == ["first", "0", "1"]
+    assert service.notes[-1] == "job: 3 lines are missing in its log stream; its log file has them"
+
+
+def test_job_that_never_trains_has_no_stream():
+    service = Service()
+    stream = LogStream("job", service.send, service.notes.append)
+    stream.status("Downloading", "data")
+    stream.status("Failed", "no data")
+
+    assert service.streams == []
