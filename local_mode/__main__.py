@@ -42,7 +42,9 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     try:
-        arguments = _parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else list(argv)
+        arguments = _parser().parse_args(words)
+        arguments.words = words
         host.check()
         return _COMMANDS[arguments.command](arguments)
     except LocalModeError as error:
@@ -87,7 +89,7 @@ def _follow(job: Job, signals: list[int], console: Console, grace: float) -> Non
 def _serve(arguments: argparse.Namespace) -> int:
     files = Files(root=arguments.root.resolve())
     if arguments.background:
-        print(start_in_background(files, [word for word in sys.argv[2:] if word != "--background"]).url)
+        print(start_in_background(files, [word for word in arguments.words[1:] if word != "--background"]).url)
         return 0
     try:
         from local_mode.serve import Plan, serve  # noqa: PLC0415  # brings moto, which `train` does without
@@ -172,7 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="run a CreateTrainingJob request", epilog="Exit code: 0 Completed, "
                                 "1 Failed or refused, 2 Stopped.")  # fmt: skip
     train.add_argument("request", type=Path, metavar="REQUEST.json", help="a CreateTrainingJob request")
-    serve = commands.add_parser("serve", help="AWS's API on this machine, until SIGTERM")
+    # No abbreviations: --background is taken out of what the process in the background is given.
+    serve = commands.add_parser("serve", help="AWS's API on this machine, until SIGTERM", allow_abbrev=False)
     serve.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any free one (%(default)s)")
     serve.add_argument("--background", action="store_true", help="return when it answers, and leave it running")
     env = commands.add_parser("env", help="print what leads a shell's AWS clients to the endpoint")

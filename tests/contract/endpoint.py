@@ -38,10 +38,10 @@ class Server:
     log: Path
 
     @classmethod
-    def start(cls, folder, *options, path=None):
+    def start(cls, folder, *options, path=None, runtime="process"):
         """Serve on a free port; `folder` keeps root, stand-ins and log."""
         (folder / "stand_ins.json").write_text(json.dumps(stand_ins()))
-        argv = [sys.executable, "-m", "local_mode", "serve", "--port", "0", "--runtime", "process"]
+        argv = [sys.executable, "-m", "local_mode", "serve", "--port", "0", "--runtime", runtime]
         argv += ["--stand-ins", str(folder / "stand_ins.json"), "--root", str(folder / "root"), *options]
         log = folder / "server.log"
         with log.open("ab") as output:

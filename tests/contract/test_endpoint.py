@@ -5,6 +5,8 @@ import io
 import json
 import re
 import signal
+import subprocess
+import sys
 import tarfile
 import urllib.request
 
@@ -12,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.contract.endpoint import BUCKET, LOGS, ROLE, Server, request
+from tests.contract.endpoint import BUCKET, LOGS, ROLE, Server, environment, request
 from tests.contract.lab import assert_nothing_left, eventually, processes
 
 
@@ -315,15 +317,41 @@ def test_killed_service_leaves_a_job_that_the_next_one_reports_as_failed(tmp_pat
         assert second.end() == 0
 
 
-def test_plain_processes_serve_as_well(tmp_path):
-    server = Server.start(tmp_path, path="/nonexistent")  # what is not on PATH is not installed
+def test_every_runner_serves(kind, lab, tmp_path):
+    # What is not on PATH is not installed.
+    path = "/nonexistent" if kind == "plain" else None
+    server = Server.start(tmp_path, path=path, runtime="docker" if kind == "docker" else "process")
     try:
         s3 = server.client("s3")
         s3.create_bucket(Bucket=BUCKET)
-        put(s3, **{"in/a.txt": "a"})
-        server.create("plain", ["epochs"], channels={"train": f"s3://{BUCKET}/in"})
-        described = server.ended("plain")
-        assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
-        assert len(server.log_lines("plain")) == 3
+        put(s3, **{"in/a.txt": "a", "ckpt/old.ckpt": "old"})
+        server.create("piped", ["epochs"], channels={"train": f"s3://{BUCKET}/in"})
+        server.create("filed", ["tree"], channels={"train": f"s3://{BUCKET}/in"}, mode="File")
+        server.create("saved", ["checkpoints"], CheckpointConfig={"S3Uri": f"s3://{BUCKET}/ckpt"})
+        ends = {name: server.ended(name) for name in ("piped", "filed", "saved")}
+        assert [end.get("FailureReason") for end in ends.values()] == [None] * 3
+        report = archive(s3, ends["filed"]["ModelArtifacts"]["S3ModelArtifacts"])["report.json"]
+        assert json.loads(report)["files"] == {"a.txt": "a"}
+        assert len(server.log_lines("piped")) == 3
+        assert [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix="ckpt/")["Contents"]] == [
+            "ckpt/new.ckpt"
+        ]
     finally:
         assert server.end() == 0
+    for name in ends:
+        assert_nothing_left(server.root / "jobs" / name, lab.client)
+
+
+def test_background_endpoint_is_found_and_ended_by_the_command_line(tmp_path):
+    options = ["--root", str(tmp_path / "root")]
+
+    def run(*words):
+        command = [sys.executable, "-m", "local_mode", *words, *options]
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=60)
+
+    first, second = run("serve", "--background", "--port", "0"), run("serve", "--background", "--port", "0")
+    assert first.returncode == 0, first.stderr
+    assert second.stdout == first.stdout != ""
+    assert f"AWS_ENDPOINT_URL={first.stdout.strip()}" in run("env").stdout
+    assert run("down").returncode == 0
+    assert "No endpoint runs in" in run("down").stderr

@@ -58,6 +58,33 @@ def test_slow_service_costs_lines_and_not_the_job(monkeypatch):
     assert service.notes[-1] == "job: 3 lines are missing in its log stream; its log file has them"
 
 
+def test_all_lines_are_sent_before_the_upload_begins():
+    service = Service()
+    stream = LogStream("job", service.send, service.notes.append)
+    stream.status("Training", "go")
+    for number in range(5000):
+        stream.line(b"%d\n" % number)
+    stream.status("Uploading", "up")
+
+    assert sum(map(len, service.sent)) == 5000
+    end(stream)
+
+
+def test_log_service_that_fails_costs_lines_and_is_told():
+    def fail(group, stream, events):
+        if events:
+            raise KeyError("gone")
+
+    notes = []
+    stream = LogStream("job", fail, notes.append)
+    stream.status("Training", "go")
+    stream.line(b"one\n")
+    end(stream)
+
+    assert "job: cannot write to its log stream: KeyError: 'gone'" in notes
+    assert notes[-1] == "job: 1 lines are missing in its log stream; its log file has them"
+
+
 def test_job_that_never_trains_has_no_stream():
     service = Service()
     stream = LogStream("job", service.send, service.notes.append)
