@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_mode.errors import SourceError
 
 SCHEME = "s3://"
-_CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3}, s3={"addressing_style": "path"})
+_CONFIG = Config(connect_timeout=5, read_timeout=300, retries={"max_attempts": 3}, s3={"addressing_style": "path"})
+_WHOLE = TransferConfig(multipart_threshold=1 << 30)
+"""The embedded S3 reads a whole object for every range of it: up to 1 GiB one request is the fastest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ class S3:
             return bytes(answer["Body"].read())
 
     def download(self, item: S3Object, path: Path) -> None:
-        """Write an object to `path`, whose folder is made; several ranges at a time where it is large.
+        """Write an object to `path`, whose folder is made.
 
         Raises:
             SourceError: the object is gone or cannot be read.
@@ -75,7 +78,7 @@ class S3:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         with _told(f"Cannot read s3://{item.bucket}/{item.key}"):
-            self._client.download_file(item.bucket, item.key, str(path))
+            self._client.download_file(item.bucket, item.key, str(path), Config=_WHOLE)
 
     def upload(self, path: Path, uri: str) -> None:
         """Write a file to `uri`; whole, or not at all.
@@ -85,7 +88,7 @@ class S3:
         """
         bucket, key = split(uri)
         with _told(f"Cannot write {uri}"):
-            self._client.upload_file(str(path), bucket, key)
+            self._client.upload_file(str(path), bucket, key, Config=_WHOLE)
 
     def delete(self, uri: str) -> None:
         """Remove an object; nothing where there is none.
@@ -113,7 +116,9 @@ class S3:
 
     @cached_property
     def _made(self) -> Any:
-        return boto3.session.Session().client("s3", config=_CONFIG, **self._place, **self._key)
+        # A proxy of the caller's environment leads to AWS, not to this machine.
+        config = _CONFIG.merge(Config(proxies={})) if self._place["endpoint_url"] else _CONFIG
+        return boto3.session.Session().client("s3", config=config, **self._place, **self._key)
 
 
 def is_s3(uri: str) -> bool:
