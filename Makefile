@@ -42,7 +42,7 @@ local-up: serving ## start AWS's API on this machine, jobs included; PORT RUNTIM
 	@echo 'in a shell: eval "$$($(VENV)/python -m local_mode env)"'
 
 .PHONY: local-down
-local-down: serving ## stop it and its jobs
+local-down: host ## stop it and its jobs
 	@$(VENV)/python -m local_mode down
 
 .PHONY: data

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from local_mode.errors import ArtifactError, LocalModeError, SourceError
 from local_mode.instance import artifacts
 from local_mode.instance.plan import ChannelPlan, ChannelSpec, plan_channel
-from local_mode.instance.sources import SourceObject, cut
+from local_mode.instance.sources import Listing, SourceObject, cut
 
 if TYPE_CHECKING:  # it brings boto3, which a job of this machine's files does without
     from local_mode.instance.s3 import S3, S3Object
@@ -34,20 +34,31 @@ class Staging:
         """
         if not spec.uri.startswith(_SCHEME):
             return plan_channel(spec)
-        folder = self._folder / "channels" / spec.name
-        prefix = spec.uri.removeprefix(_SCHEME).partition("/")[2]
-        listed = [item for item in self._served(spec.uri).list(spec.uri) if not item.key.endswith("/")]
+        try:
+            listing = self.listing(spec.uri, spec.name)
+        except SourceError as error:
+            raise SourceError(f"Channel {spec.name!r}: {error}") from None
+        mode = "streamed from a copy" if spec.mode == "Pipe" else "read from a copy"
+        surprise = "" if spec.mode == "File" else f"copied from S3 before the start, then {mode}"
+        return ChannelPlan(spec=spec, objects=listing.objects, root=listing.root, surprise=surprise)
+
+    def listing(self, uri: str, channel: str) -> Listing:
+        """What an s3:// prefix names, as `sources.list_objects` has it for folders; its files come with `bring`.
+
+        Raises:
+            SourceError: nothing is found, or something cannot be a file.
+        """
+        folder, prefix = self._folder / "channels" / channel, uri.removeprefix(_SCHEME).partition("/")[2]
+        listed = [item for item in self._served(uri).list(uri) if not item.key.endswith("/")]
         if not listed:
             raise SourceError(
-                f'No S3 objects found under S3 URL "{spec.uri}" given in input data source. Please ensure that the '
+                f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the '
                 "bucket exists and that objects exist under that S3 prefix."
             )
         objects = tuple(_object(item, cut(prefix, item.key), folder) for item in listed)
-        _refuse_clashes(spec, objects)
+        _refuse_clashes(uri, objects)
         self._downloads += [(item, planned.path) for item, planned in zip(listed, objects, strict=True)]
-        mode = "streamed from a copy" if spec.mode == "Pipe" else "read from a copy"
-        surprise = "" if spec.mode == "File" else f"copied from S3 before the start, then {mode}"
-        return ChannelPlan(spec=spec, objects=objects, root=folder, surprise=surprise)
+        return Listing(objects=objects, root=folder)
 
     def check_output(self, uri: str) -> None:
         """See that `uri` can be written to, as far as that can be known before.
@@ -145,16 +156,16 @@ def _object(item: "S3Object", name: str, folder: Path) -> SourceObject:
     return SourceObject(name=name, path=folder / name, size=item.size)
 
 
-def _refuse_clashes(spec: ChannelSpec, objects: tuple[SourceObject, ...]) -> None:
+def _refuse_clashes(uri: str, objects: tuple[SourceObject, ...]) -> None:
     names = {item.name for item in objects}
     if len(names) < len(objects):
-        raise SourceError(f"Channel {spec.name!r}: {spec.uri} puts two objects at one place; use a longer prefix.")
+        raise SourceError(f"{uri} puts two objects at one place; use a longer prefix.")
     for item in objects:
         for parent in Path(item.name).parents:
             if str(parent) in names:
                 raise SourceError(
-                    f"Channel {spec.name!r}: {spec.uri} has both an object {str(parent)!r} and objects below it; "
-                    "they cannot be a file and a folder at once."
+                    f"{uri} has both an object {str(parent)!r} and objects below it; they cannot be a file and a "
+                    "folder at once."
                 )
 
 
