@@ -33,6 +33,20 @@ def sagemaker(server):
 
 
 @pytest.fixture
+def start(tmp_path):
+    """Starts endpoints in one folder; none outlives its test."""
+    made = []
+
+    def start_one(*options, **changes):
+        made.append(Server.start(tmp_path, *options, **changes))
+        return made[-1]
+
+    yield start_one
+    for server in made:
+        server.end(signal.SIGKILL)
+
+
+@pytest.fixture
 def s3(server):
     return server.client("s3")
 
@@ -276,8 +290,8 @@ def test_large_object_survives_upload_and_download_in_parts(server, s3, tmp_path
     assert (tmp_path / "down").read_bytes() == data
 
 
-def test_ended_service_has_stopped_its_jobs_and_the_next_one_knows_them(tmp_path):
-    first = Server.start(tmp_path, "--stop-grace", "20")
+def test_ended_service_has_stopped_its_jobs_and_the_next_one_knows_them(start, tmp_path):
+    first = start("--stop-grace", "20")
     first.client("s3").create_bucket(Bucket=BUCKET)
     first.create("before", ["end", 4, "why"])
     first.ended("before")
@@ -289,7 +303,7 @@ def test_ended_service_has_stopped_its_jobs_and_the_next_one_knows_them(tmp_path
     assert not (tmp_path / "root" / "endpoint.json").exists()
     for name in ("before", "during"):
         assert_nothing_left(tmp_path / "root" / "jobs" / name, None)
-    second = Server.start(tmp_path)
+    second = start()
     try:
         assert second.found["access_key"] == key
         assert second.describe("before")["FailureReason"] == "AlgorithmError: why, exit code: 4"
@@ -300,14 +314,14 @@ def test_ended_service_has_stopped_its_jobs_and_the_next_one_knows_them(tmp_path
         assert second.end() == 0
 
 
-def test_killed_service_leaves_a_job_that_the_next_one_reports_as_failed(tmp_path):
-    first = Server.start(tmp_path)
+def test_killed_service_leaves_a_job_that_the_next_one_reports_as_failed(start, tmp_path):
+    first = start()
     first.client("s3").create_bucket(Bucket=BUCKET)
     first.create("alone", ["ignore_stop"])
     eventually(lambda: first.log_lines("alone") == ["ready"])
     first.end(signal.SIGKILL)
 
-    second = Server.start(tmp_path)
+    second = start()
     try:
         described = second.describe("alone")
         assert described["TrainingJobStatus"] == "Failed"
@@ -317,10 +331,10 @@ def test_killed_service_leaves_a_job_that_the_next_one_reports_as_failed(tmp_pat
         assert second.end() == 0
 
 
-def test_every_runner_serves(kind, lab, tmp_path):
+def test_every_runner_serves(kind, lab, start):
     # What is not on PATH is not installed.
     path = "/nonexistent" if kind == "plain" else None
-    server = Server.start(tmp_path, path=path, runtime="docker" if kind == "docker" else "process")
+    server = start(path=path, runtime="docker" if kind == "docker" else "process")
     try:
         s3 = server.client("s3")
         s3.create_bucket(Bucket=BUCKET)
