@@ -65,6 +65,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         self._cache = Cache(self.cache_bytes, f"Channel '{self.channel.config.name}'")
+        if self.cache_bytes:
+            self.channel.looks_ahead = False  # a second epoch is most likely not to be read
 
     def epoch(self, number: int) -> Iterator[Block]:
         """One pass over the channel.
