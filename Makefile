@@ -98,6 +98,7 @@ fuzz: testing ## a million damaged streams through the framings
 ##@ Upkeep
 .PHONY: wheel
 wheel: host ## trainjob as a wheel of its own into dist/, for any other image
+	@rm -rf containers/common/build  # else the wheel takes modules along that are gone
 	@$(VENV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist containers/common
 	@ls dist/trainjob-*.whl
 
@@ -117,7 +118,7 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 .PHONY: clean
 clean: ## remove environments, caches and prepared data; finished jobs and data/ stay
 	@rm -rf .venv .local_mode/envs .local_mode/data .local_mode/requests .local_mode/stand-ins.json
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist containers/common/build
 	@find . -name .git -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
 .PHONY: help

@@ -73,9 +73,26 @@ class OneByOne:
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         picture = Image.fromarray(self._images[index])
-        tensor = torch.from_numpy(np.array(picture, copy=True)).permute(2, 0, 1).contiguous().to(torch.float32).div(255)
-        mean, std = torch.as_tensor((0.5, 0.5, 0.5)), torch.as_tensor((0.5, 0.5, 0.5))
-        return tensor.clone().sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1)), self._labels[index]
+        pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True))
+        pixels = pixels.view(picture.size[1], picture.size[0], len(picture.getbands())).permute(2, 0, 1).contiguous()
+        tensor = pixels.to(torch.get_default_dtype()).div(255).clone()
+        mean = torch.as_tensor((0.5, 0.5, 0.5), dtype=tensor.dtype, device=tensor.device)
+        std = torch.as_tensor((0.5, 0.5, 0.5), dtype=tensor.dtype, device=tensor.device)
+        if (std == 0).any():  # as Normalize does it, for every image
+            raise ValueError(std)
+        return tensor.sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1)), self._labels[index]
+
+
+class WorkshopNet(models.Net):
+    """The same network with the workshop's forward pass: it activates before it pools."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits `(n, classes)` of images `(n, 3, 32, 32)`."""
+        pool = nn.functional.max_pool2d
+        hidden = pool(nn.functional.relu(self.conv1(images)), 2)
+        hidden = pool(nn.functional.relu(self.conv2(hidden)), 2)
+        hidden = nn.functional.relu(self.fc1(hidden.view(-1, 16 * 5 * 5)))
+        return self.fc3(nn.functional.relu(self.fc2(hidden)))
 
 
 def _feed(folder: Path, content: NDArray[np.uint8]) -> None:
@@ -84,7 +101,10 @@ def _feed(folder: Path, content: NDArray[np.uint8]) -> None:
         with (folder / f"train_{epoch}").open("wb", buffering=0) as fifo:
             sent = 0
             while sent < len(view):
-                sent += fifo.write(view[sent : sent + (1 << 20)]) or 0
+                try:
+                    sent += fifo.write(view[sent : sent + (1 << 20)]) or 0
+                except BrokenPipeError:
+                    return  # the last epoch, opened ahead and not read
         os.mkfifo(folder / f"train_{epoch + 1}")
         (folder / f"train_{epoch}").unlink()
 
@@ -111,7 +131,7 @@ def _images_per_second(trainer: Trainer, data: object, count: int) -> float:
 
 
 def _workshop(records: NDArray[np.uint8]) -> float:
-    model = models.build("net")
+    model = WorkshopNet(len(cifar10.CLASSES))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     criterion = nn.CrossEntropyLoss()
     loader = DataLoader(OneByOne(records), batch_size=4, shuffle=True, num_workers=2)  # type: ignore[arg-type]
