@@ -95,6 +95,10 @@ bench/build_times: host ## rebuilding an image, unchanged and changed
 fuzz: testing ## a million damaged streams through the framings
 	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000
 
+.PHONY: soak
+soak: fuzz ## what takes longer than the gate should: fuzz, and every end-to-end job three times
+	@for round in 1 2 3; do $(MAKE) test/e2e || exit 1; done
+
 ##@ Upkeep
 .PHONY: wheel
 wheel: host ## trainjob as a wheel of its own into dist/, for any other image
