@@ -107,9 +107,14 @@ bench/build_times: host ## rebuilding an image, unchanged and changed
 fuzz: testing ## a million damaged streams through the framings
 	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000
 
+.PHONY: soak
+soak: fuzz ## what takes longer than the gate should: fuzz, and every end-to-end job three times
+	@for round in 1 2 3; do $(MAKE) test/e2e || exit 1; done
+
 ##@ Upkeep
 .PHONY: wheel
 wheel: host ## trainjob as a wheel of its own into dist/, for any other image
+	@rm -rf containers/common/build  # else the wheel takes modules along that are gone
 	@$(VENV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist containers/common
 	@ls dist/trainjob-*.whl
 
@@ -123,13 +128,14 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 	compile $$image.in --output-file $$image.lock; \
 	compile $$image-cpu.in --constraints $$image.lock --output-file $$image-cpu.lock; \
 	compile $$tests.in --constraints $$image.lock --output-file $$tests.lock; \
-	for name in host serve pytest sdk_v2; do \
-		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done
+	for name in host serve pytest; do \
+		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done; \
+	compile requirements/sdk_v2.in --output-file requirements/sdk_v2.lock  # free of the others: an environment of its own
 
 .PHONY: clean
 clean: ## remove environments, caches and prepared data; finished jobs and data/ stay
 	@rm -rf .venv .local_mode/envs .local_mode/data .local_mode/requests .local_mode/stand-ins.json
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist containers/common/build
 	@find . -name .git -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
 .PHONY: help

@@ -10,13 +10,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trainjob.contract import HP_PROGRAM, HP_SUBMIT_DIRECTORY, Paths
+from trainjob.contract import HP_PROGRAM, HP_SUBMIT_DIRECTORY, INPUT_MODES, Paths
 from trainjob.errors import TrainJobError
 
+from local_mode import host
 from local_mode.errors import LocalModeError
+from local_mode.runners.choose import RUNTIMES
 from scripts.environments.environment import SetupError
 from scripts.local_job import STATE, LocalJob, hand_over
-from scripts.local_train import find_data
+from scripts.local_train import UsageError, check, find_data
 
 HERE = Path(__file__).resolve().parent
 ARCHIVE = "sourcedir.tar.gz"
@@ -34,13 +36,17 @@ def pack(source: Path, folder: Path) -> Path:
 def main() -> int:
     """Starts the job; comes back only when it cannot."""
     parser = argparse.ArgumentParser(description="Run a script of one's own as a training job on this machine.")
-    parser.add_argument("example", choices=sorted(folder.parent.name for folder in HERE.glob("*/source")))
-    parser.add_argument("--input-mode", default="Pipe", choices=["Pipe", "File", "FastFile"])
-    parser.add_argument("--runtime", default="auto", choices=["auto", "docker", "process"])
+    parser.add_argument("example", help="a folder beside this file")
+    parser.add_argument("--input-mode", default="Pipe", help="Pipe, File or FastFile (%(default)s)")
+    parser.add_argument("--runtime", default="auto", help="auto, docker or process (%(default)s)")
     parser.add_argument("--python", default="", metavar="PYTHON", help="interpreter that has torch")
     parser.add_argument("--state", type=Path, default=STATE, metavar="DIR", help="folder of jobs (.local_mode)")
     arguments = parser.parse_args()
     try:
+        host.check()
+        check("example", arguments.example, sorted(folder.parent.name for folder in HERE.glob("*/source")))
+        check("INPUT_MODE", arguments.input_mode, INPUT_MODES)
+        check("RUNTIME", arguments.runtime, RUNTIMES)
         data = find_data("cifar10", "", arguments.state)
         job = LocalJob(
             framework="pytorch",
@@ -58,9 +64,11 @@ def main() -> int:
             },
         )
         hand_over(job, arguments.runtime, arguments.python or None)
-    except (SetupError, TrainJobError, LocalModeError) as error:
+    except (UsageError, SetupError, TrainJobError, LocalModeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as a shell counts an interrupt
 
 
 if __name__ == "__main__":

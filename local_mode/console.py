@@ -50,7 +50,7 @@ class Console:
     def progress(self, channel: str, epoch: int, bytes_sent: int) -> None:
         """Take in a channel's progress, and show it when it is time to."""
         with self._lock:
-            state = self._channels.setdefault(channel, _Progress(self._started))
+            state = self._channels.setdefault(channel, _Progress(channel, self._started))
             now = time.monotonic()
             state.take(now, epoch, bytes_sent)
             if self._live:
@@ -67,7 +67,7 @@ class Console:
         """Write how the job ended and where things are."""
         rows = [("job", description["TrainingJobName"]), ("status", _status(description))]
         if reason := description.get("FailureReason"):
-            rows.append(("reason", reason))
+            rows.append(("reason", _cause(reason)))
         rows += [("metric", f"{m['MetricName']} = {m['Value']:g}") for m in description["FinalMetricDataList"]]
         if (folder / "model.tar.gz").exists():
             rows.append(("model", description["ModelArtifacts"]["S3ModelArtifacts"]))
@@ -106,9 +106,13 @@ class Console:
 
 
 class _Progress:
-    """How far a channel is, and how fast it is now."""
+    """How far a channel is, and how fast it is now.
 
-    def __init__(self, start: float) -> None:
+    It names the FIFO and counts no epochs: a program that reads ahead has begun one more than it will use.
+    """
+
+    def __init__(self, channel: str, start: float) -> None:
+        self._channel = channel
         self._start = self._since = start
         self._at_since = 0
         self._bytes = self._said = 0
@@ -126,7 +130,7 @@ class _Progress:
         self._bytes, self._epoch = bytes_sent, epoch
 
     def __str__(self) -> str:
-        return f"{self._bytes / _MB:.1f} MB, {self._rate / _MB:.1f} MB/s, epoch {self._epoch}"
+        return f"{self._bytes / _MB:.1f} MB, {self._rate / _MB:.1f} MB/s, FIFO {self._channel}_{self._epoch}"
 
     def moved(self) -> bool:
         """Whether there is news since the last call."""
@@ -135,8 +139,16 @@ class _Progress:
 
     def total(self) -> str:
         """The whole stream in one line."""
+        if not self._bytes:
+            return "was not read"
         seconds = max(self._last - self._start, 1e-3)
-        return f"{self._bytes / _MB:.1f} MB in {self._epoch} epochs, {self._bytes / _MB / seconds:.1f} MB/s"
+        return f"{self._bytes / _MB:.1f} MB in all, {self._bytes / _MB / seconds:.1f} MB/s"
+
+
+def _cause(reason: str) -> str:
+    """The first paragraph of a failure reason: what follows it repeats the log that has just passed by."""
+    first, _, rest = reason.partition("\n\n")
+    return f"{first} (job.json has more)" if rest else first
 
 
 def _status(description: Mapping[str, Any]) -> str:

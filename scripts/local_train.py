@@ -58,11 +58,11 @@ def plan(arguments: argparse.Namespace) -> LocalJob:
         TrainJobError: The data is not the data set.
     """
     frameworks = json.loads((ROOT / "images.json").read_text())
-    _check("FRAMEWORK", arguments.framework, frameworks)
-    _check("DATASET", arguments.dataset, DATASETS)
-    _check("INPUT_MODE", arguments.input_mode, INPUT_MODES)
-    _check("FORMAT", arguments.format, FORMS)
-    _check("RUNTIME", arguments.runtime, RUNTIMES)
+    check("FRAMEWORK", arguments.framework, frameworks)
+    check("DATASET", arguments.dataset, DATASETS)
+    check("INPUT_MODE", arguments.input_mode, INPUT_MODES)
+    check("FORMAT", arguments.format, FORMS)
+    check("RUNTIME", arguments.runtime, RUNTIMES)
     hyperparameters = {"dataset": arguments.dataset} | read_hyperparameters(arguments.hyperparameters)
     if arguments.epochs:
         if "epochs" in hyperparameters:
@@ -139,7 +139,12 @@ def find_data(dataset: str, given: str, state: Path, form: Form = FIXED) -> Path
     return out
 
 
-def _check(variable: str, value: str, options: Iterable[str]) -> None:
+def check(variable: str, value: str, options: Iterable[str]) -> None:
+    """Refuses a value that is not one of the options.
+
+    Raises:
+        UsageError: Names the variable, its value and the options.
+    """
     if value not in options:
         raise UsageError(f"{variable}={value} is unknown; it can be: {', '.join(options)}")
 

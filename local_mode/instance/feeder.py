@@ -2,16 +2,16 @@
 
 Run:  python -m local_mode.instance.feeder PLAN.json
 
-A program of its own, so that it can run beside a container wherever that runs: standard library and
-trainjob.contract only. PLAN.json: {"folder": where the FIFOs go, "parent": pid or null,
-"channels": [{"channel": name, "objects": [{"path": file, "size": bytes}]}]}.
+A program of its own, so that it can run beside a container wherever that runs: it and the modules it imports need
+the standard library and trainjob.contract only. PLAN.json: {"folder": where the FIFOs go, "parent": pid or null,
+"channels": [{"channel": name, "objects": [{"key": file, "size": bytes}], "attributes": what to stream of the augmented
+manifest that the one object is, else [], "record_io": bool, "gzip": bool, "order": fields of order.Order}]}.
 On stdout, JSON lines: {"channel", "epoch", "bytes"} (bytes over all epochs so far) about twice a second and
 at the end; {"channel", "error"} before exit code 1. SIGTERM, or the end of the parent: FIFOs removed, exit 0.
 """
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import json
 import os
@@ -24,17 +24,13 @@ from typing import Any
 
 from trainjob import contract
 
+from local_mode.instance.delivery import Delivery
+from local_mode.instance.objects import ObjectError
+from local_mode.instance.sending import PIPE_BYTES, Outlet
+
 PROGRESS_SECONDS = 0.5
-PIPE_BYTES = 1 << 20
-"""Asked of the kernel for each FIFO; its default, 64 KiB, streams at a quarter of the speed."""
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
-_SENDFILE_BYTES = 1 << 24
-_NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-
-
-class _ObjectError(Exception):
-    """An object cannot be read, or is not what was planned."""
 
 
 @dataclass
@@ -42,7 +38,7 @@ class _Feed:
     """One channel, fed by a thread of its own: channels never wait for each other."""
 
     name: str
-    objects: list[tuple[str, int]]
+    delivery: Delivery
     folder: Path
     fifos: "_Fifos"
     epoch: int = 0
@@ -53,59 +49,35 @@ class _Feed:
     def run(self) -> None:
         try:
             self.fifos.make(self._fifo(0))
+            self.delivery.load()
             while True:
                 self._feed_epoch()
                 self.epoch += 1
-        except (_ObjectError, OSError) as error:
+        except (ObjectError, OSError) as error:
             self.error = str(error)
-            os.kill(os.getpid(), signal.SIGUSR1)  # the main thread need not wait for its next look
+        except Exception as error:  # noqa: BLE001  the outermost frame of this thread: a defect must not leave readers waiting
+            self.error = f"the feeder failed: {type(error).__name__}: {error}"
+        os.kill(os.getpid(), signal.SIGUSR1)  # the main thread need not wait for its next look
 
     def _fifo(self, epoch: int) -> Path:
         return self.folder / contract.Paths().fifo(self.name, epoch).name
 
     def _feed_epoch(self) -> None:
         path = self._fifo(self.epoch)
+        order = self.delivery.order(self.epoch)
         out = os.open(path, os.O_WRONLY)  # waits for the reader
         _grow(out)
         # The reader may close early: the epoch is over. After any other error the FIFO stays open until the
         # process ends, so that what is missing does not look like the end of the data any sooner than it must.
         with contextlib.suppress(BrokenPipeError):
-            for name, size in self.objects:
-                self._send(out, name, size)
+            self.delivery.send(order, Outlet(out, self._count))
         # The next FIFO is there before this one ends, so a reader that goes straight on finds it.
         self.fifos.make(self._fifo(self.epoch + 1))
         os.close(out)
         self.fifos.remove(path)
 
-    def _send(self, out: int, name: str, size: int) -> None:
-        try:
-            source = os.open(name, os.O_RDONLY)
-        except OSError as error:
-            raise _ObjectError(f"cannot read {name}: {error.strerror}") from None
-        try:
-            sent = self._drain(out, source, name)
-        finally:
-            os.close(source)
-        if sent != size:
-            raise _ObjectError(f"{name} changed while it was streamed: it had {size} bytes, then {sent}")
-
-    def _drain(self, out: int, source: int, name: str) -> int:
-        """Bytes sent from `source` to its end."""
-        sent, send = 0, _sendfile
-        while True:
-            try:
-                count = send(out, source)
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                if send is _sendfile and error.errno in _NO_SENDFILE:
-                    send = _copy  # the file's offset has not moved past what sendfile sent
-                    continue
-                raise _ObjectError(f"cannot read {name}: {error.strerror}") from None
-            if count == 0:
-                return sent
-            sent += count
-            self.bytes_sent += count
+    def _count(self, count: int) -> None:
+        self.bytes_sent += count
 
     def progress(self, *, final: bool) -> str | None:
         """A progress line, if there is news."""
@@ -147,26 +119,9 @@ def _grow(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def _sendfile(out: int, source: int) -> int:
-    return os.sendfile(out, source, None, _SENDFILE_BYTES)  # None: from the file's offset, which it moves
-
-
-def _copy(out: int, source: int) -> int:
-    chunk = os.read(source, PIPE_BYTES)
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(out, view) :]
-    return len(chunk)
-
-
-def _feeds(plan: dict[str, Any], fifos: _Fifos) -> list[_Feed]:
+def _feeds(plan: dict[str, Any], scratch: Path, fifos: _Fifos) -> list[_Feed]:
     return [
-        _Feed(
-            name=channel["channel"],
-            objects=[(item["path"], item["size"]) for item in channel["objects"]],
-            folder=Path(plan["folder"]),
-            fifos=fifos,
-        )
+        _Feed(name=channel["channel"], delivery=Delivery(channel, scratch), folder=Path(plan["folder"]), fifos=fifos)
         for channel in plan["channels"]
     ]
 
@@ -200,13 +155,14 @@ def _watch(feeds: list[_Feed], parent: int) -> int:
 def main(argv: list[str]) -> int:
     """Feed the channels of the plan named in `argv` until told to stop; the exit code."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    plan = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
+    path = Path(argv[0])
+    plan = json.loads(path.read_text(encoding="utf-8"))
     parent = plan.get("parent") or os.getppid()
     os.umask(0)  # FIFOs are 0666 whatever the caller's mask: the reader may be another user
     # Blocked here and in the threads to come; only sigtimedwait takes them, so no handler ever interrupts.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     fifos = _Fifos()
-    feeds = _feeds(plan, fifos)
+    feeds = _feeds(plan, path.parent, fifos)
     for feed in feeds:
         threading.Thread(target=feed.run, daemon=True, name=feed.name).start()
     try:

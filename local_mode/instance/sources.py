@@ -1,17 +1,12 @@
-"""Finds the objects an S3Uri names, as S3 would: by textual prefix, in the binary order of their keys.
+"""Finds the objects an S3Uri names, as S3 would, and says where in a channel's folder each of them goes."""
 
-A folder stands in for a bucket; its files are the objects. Other kinds of source (s3://) will be other
-functions with `list_folder`'s result, chosen in `list_objects`.
-"""
-
-import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from local_mode.errors import SourceError
+from local_mode.instance import objects
+from local_mode.instance.objects import Folder, Found, ObjectError, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +15,7 @@ class SourceObject:
 
     name: str
     """Path below the channel's folder: the key with its prefix cut at a folder boundary."""
-    path: Path
+    key: str
     size: int
     """Bytes, when it was listed."""
 
@@ -30,19 +25,51 @@ class Listing:
     """All objects that one S3Uri names, in the order they are delivered."""
 
     objects: tuple[SourceObject, ...]
-    root: Path | None
+    root: Path | None = None
     """The folder that holds exactly these objects under exactly these names; None when there is none."""
     surprise: str = ""
     """What a user may not have meant by this prefix; empty when there is nothing to say."""
 
 
 def list_objects(uri: str) -> Listing:
-    """List what `uri` names.
+    """List every object whose key begins with what `uri` names, as text, in the binary order of their keys.
 
     Raises:
-        SourceError: nothing matches, something is not a plain file, or the scheme is not served yet.
+        SourceError: nothing matches, something that matches cannot be an object, or the scheme is not served yet.
     """
-    return list_folder(local_path(uri))
+    try:
+        source, prefix = objects.find(uri)
+        found = source.list(prefix)
+    except ObjectError as error:
+        raise SourceError(str(error)) from None
+    except OSError as error:
+        raise nothing(uri, f"{error.strerror}: check S3Uri") from None
+    if not found:
+        raise nothing(uri, "it must be the beginning of an object's key")
+    named = tuple(SourceObject(name=cut(prefix, item.key), key=item.key, size=item.size) for item in found)
+    _refuse_clashes(prefix, named)
+    others = _outside(prefix, found)
+    surprise = ""
+    if others and len(others) < len(found):
+        names = ", ".join(dict.fromkeys(key[prefix.rfind("/") + 1 :].partition("/")[0] for key in others))
+        surprise = f"the prefix {prefix} also matches {names}; end it with a slash to mean the folder alone"
+    return Listing(objects=named, root=None if others else _mountable(source, prefix, found), surprise=surprise)
+
+
+def list_one(uri: str) -> Listing:
+    """The one object whose key is what `uri` names, such as a manifest.
+
+    Raises:
+        SourceError: there is none, or the scheme is not served yet.
+    """
+    try:
+        source, key = objects.find(uri)
+        item = SourceObject(name=key.rpartition("/")[2], key=key, size=source.size(key))
+    except ObjectError as error:
+        raise SourceError(str(error)) from None
+    except OSError as error:
+        raise nothing(uri, f"{error.strerror}: it must be the manifest's own key") from None
+    return Listing(objects=(item,))
 
 
 def local_path(uri: str) -> str:
@@ -51,43 +78,15 @@ def local_path(uri: str) -> str:
     Raises:
         SourceError: the URI has another scheme, or names another machine.
     """
-    parts = urlsplit(uri)
-    if parts.scheme == "" or "://" not in uri:
-        text = uri
-    elif parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        text = unquote(parts.path)
-    else:
-        raise SourceError(f"local_mode does not read or write {uri!r} yet; give a folder or a file:/// URI.")
-    absolute = str(Path(text).absolute()) if text else text
-    if not text or "\0" in text:
-        raise SourceError(f"{uri!r} names no path; give a folder or a file:/// URI.")
-    return os.path.normpath(absolute) + ("/" if text.endswith("/") and absolute != "/" else "")
-
-
-def list_folder(prefix: str) -> Listing:
-    """List every file whose path begins with the text `prefix`, as S3 does with keys.
-
-    Raises:
-        SourceError: nothing matches, or something that matches cannot be an object.
-    """
-    parent, _, beginning = prefix.rpartition("/")
     try:
-        siblings = sorted(entry.name for entry in os.scandir(parent or "/") if entry.name.startswith(beginning))
-    except OSError as error:
-        raise SourceError(f"No objects found under {prefix}: {error.strerror}; check S3Uri.") from None
-    paths = sorted((path for name in siblings for path in _walk(f"{parent}/{name}")), key=os.fsencode)
-    if not paths:
-        raise SourceError(f"No objects found under {prefix}; S3Uri must be the beginning of a file's path.")
-    objects = tuple(_object(prefix, path) for path in paths)
-    _refuse_clashes(prefix, objects)
-    folder = Path(prefix)
-    whole = folder.is_dir() and (not beginning or siblings == [beginning])
-    surprise = ""
-    if folder.is_dir() and not whole:
-        others = ", ".join(name for name in siblings if name != beginning)
-        surprise = f"the prefix {prefix} also matches {others}; end it with a slash to mean the folder alone"
-    plain = not any(item.path.is_symlink() for item in objects)
-    return Listing(objects=objects, root=folder if whole and plain else None, surprise=surprise)
+        return objects.local_path(uri)
+    except ObjectError as error:
+        raise SourceError(str(error)) from None
+
+
+def nothing(uri: str, why: str) -> SourceError:
+    """The service's words for an S3Uri that names nothing, and what to do."""
+    return SourceError(f'No S3 objects found under S3 URL "{uri}" given in input data source; {why}.')
 
 
 def cut(prefix: str, key: str) -> str:
@@ -96,42 +95,31 @@ def cut(prefix: str, key: str) -> str:
     >>> cut("p/in", "p/in/y.csv"), cut("d/train", "d/train-data.csv"), cut("p/in/y.csv", "p/in/y.csv")
     ('y.csv', 'train-data.csv', 'y.csv')
     """
-    folder = prefix if prefix.endswith("/") else f"{prefix}/"
+    folder = _folder(prefix)
     if key.startswith(folder):
         return key[len(folder) :]
     return key[prefix.rfind("/") + 1 :]
 
 
-def _walk(top: str) -> Iterator[str]:
-    """Paths of the files at or below `top`."""
-    if not Path(top).is_dir():
-        yield top
-        return
-    for folder, folders, files in os.walk(top, onerror=_raise):
-        for name in folders:
-            if Path(folder, name).is_symlink():
-                raise SourceError(f"{folder}/{name} is a link to a folder; S3 has none. Put the folder itself there.")
-        yield from (f"{folder}/{name}" for name in files)
+def _folder(prefix: str) -> str:
+    return prefix if prefix.endswith("/") else f"{prefix}/"
 
 
-def _raise(error: OSError) -> None:
-    raise SourceError(f"Cannot list {error.filename}: {error.strerror}; check its permissions.") from None
+def _outside(prefix: str, found: Sequence[Found]) -> list[str]:
+    """Keys that the prefix matches by its text only, not as a folder."""
+    return [item.key for item in found if not item.key.startswith(_folder(prefix))]
 
 
-def _object(prefix: str, path: str) -> SourceObject:
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        raise SourceError(f"Cannot read {path}: {error.strerror}; mend it or move it out of the channel.") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise SourceError(f"{path} is not a plain file; S3 objects are files. Move it out of the channel.")
-    return SourceObject(name=cut(prefix, path), path=Path(path), size=status.st_size)
+def _mountable(source: Source, folder: str, found: Sequence[Found]) -> Path | None:
+    """The folder itself, where it can be shown in place of a copy: a link in it would lead out of a mount."""
+    plain = isinstance(source, Folder) and not any(Path(item.key).is_symlink() for item in found)
+    return Path(folder) if plain else None
 
 
-def _refuse_clashes(prefix: str, objects: tuple[SourceObject, ...]) -> None:
-    seen: dict[str, Path] = {}
-    for item in objects:
+def _refuse_clashes(prefix: str, items: tuple[SourceObject, ...]) -> None:
+    seen: dict[str, str] = {}
+    for item in items:
         if item.name in seen:
-            both = f"{seen[item.name]} and {item.path}"
+            both = f"{seen[item.name]} and {item.key}"
             raise SourceError(f"{prefix} puts {both} at the same place, {item.name}; use a longer prefix.")
-        seen[item.name] = item.path
+        seen[item.name] = item.key

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from local_mode.instance.cleaning import remove_tree
-from local_mode.instance.plan import ChannelPlan, ChannelSpec
-from local_mode.jobs.execution import Settings, Task
+from local_mode.instance.plan import AUGMENTED_MANIFEST, ChannelPlan, ChannelSpec
+from local_mode.jobs.execution import PIPE, Settings, Task
 from local_mode.jobs.folder import JobFolder, jobs_folder, make_folder
 from local_mode.jobs.job import Job
 from local_mode.jobs.listener import Listener, Silent
@@ -44,7 +44,7 @@ def create(
     runner.check(
         image=request.AlgorithmSpecification.TrainingImage,
         network_isolation=request.EnableNetworkIsolation,
-        pipes=any(plan.spec.mode == "Pipe" for plan in plans),
+        pipes=any(plan.spec.mode == PIPE for plan in plans),
     )
     _say(request, plans, listener)
     folder, held = make_folder(root.resolve(), request.TrainingJobName)
@@ -89,9 +89,13 @@ def _spec(request: TrainingJobRequest, channel: Channel) -> ChannelSpec:
         name=channel.ChannelName,
         uri=source.S3Uri,
         mode=request.input_mode(channel),
+        data_type=source.S3DataType,
+        attributes=source.AttributeNames,
         content_type=channel.ContentType,
         distribution=source.S3DataDistributionType,
         record_wrapper=channel.RecordWrapperType,
+        compression=channel.CompressionType,
+        seed=channel.ShuffleConfig.Seed if channel.ShuffleConfig else None,
     )
 
 
@@ -99,11 +103,14 @@ def _say(request: TrainingJobRequest, plans: tuple[ChannelPlan, ...], listener: 
     if names := recorded_only(request):
         listener.note(f"kept in the record, without effect on this machine: {', '.join(names)}")
     for plan in plans:
-        listener.note(
-            f"channel {plan.spec.name}: {plan.spec.mode}, {len(plan.objects)} objects, {plan.size / 1e6:.1f} MB"
-        )
+        spec, what = plan.spec, f"{len(plan.objects)} objects, {plan.size / 1e6:.1f} MB"
+        if spec.data_type == AUGMENTED_MANIFEST:
+            what = f"an augmented manifest of {plan.size / 1e6:.1f} MB"
+        listener.note(f"channel {spec.name}: {spec.mode}, {what}")
         if plan.surprise:
-            listener.note(f"channel {plan.spec.name}: {plan.surprise}")
+            listener.note(f"channel {spec.name}: {plan.surprise}")
+        if spec.seed is not None and spec.mode != PIPE:
+            listener.note(f"channel {spec.name}: files have no order, so ShuffleConfig shows in Pipe mode only")
 
 
 def _arn(request: TrainingJobRequest, region: str) -> str:

@@ -1,5 +1,6 @@
 """A training job's life: the state machine around one execution, in a thread of its own."""
 
+import errno
 import threading
 import traceback
 from collections.abc import Callable
@@ -58,8 +59,7 @@ class Job:
         except LocalModeError as error:
             end = self._failed(f"ClientError: {error}")
         except Exception as error:  # noqa: BLE001  # the outermost frame of this thread: the job must end and say so
-            self._listener.note(traceback.format_exc())
-            end = self._failed(f"InternalServerError: {type(error).__name__}: {error}")
+            end = self._failed(self._explain(error))
         try:
             self._execution.close()
         except Exception:  # noqa: BLE001  # the job must end whatever cannot be removed; a sweep tries again
@@ -92,6 +92,14 @@ class Job:
         if failure is not None:
             self._listener.note("the program wrote output/failure and ended with exit code 0: the exit code decides")
         return {"secondary": "Completed", "status": COMPLETED}
+
+    def _explain(self, error: Exception) -> str:
+        """The failure reason of what nobody foresaw; its traceback goes to the listener, unless the disk is full."""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f"{self.folder.path} ({error.strerror})"
+            return f"ClientError: The disk is full under {where}; make room there, or give another folder as --root."
+        self._listener.note(traceback.format_exc())
+        return f"InternalServerError: {type(error).__name__}: {error}"
 
     def _failed(self, reason: str) -> dict[str, Any]:
         return {"secondary": "Failed", "status": FAILED, "FailureReason": reason[:REASON_LIMIT]}

@@ -45,10 +45,11 @@ class S3Objects:
 
     S3DataType: str = required(choices=("S3Prefix", "ManifestFile", "AugmentedManifestFile"))
     S3Uri: str = required(least=1, most=1024)
-    """A folder path or file:// URI here; matched as a textual prefix, as S3 does."""
+    """A folder path or file:// URI here; of a manifest its own key, else matched as a textual prefix, as S3 does."""
     S3DataDistributionType: str = optional("FullyReplicated", choices=("FullyReplicated", "ShardedByS3Key"))
     """On one host both mean all objects."""
-    AttributeNames: Any = later("read augmented manifests")
+    AttributeNames: tuple[str, ...] = optional((), most=16, value_most=256)
+    """Of an augmented manifest: what becomes a record, in this order."""
     InstanceGroupNames: Any = later("run instance groups")
     ModelAccessConfig: Any = later("accept model licences")
     HubAccessConfig: Any = later("read from model hubs")
@@ -63,6 +64,14 @@ class ChannelSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shuffle:
+    """That a channel's objects, or its manifest's lines, come in another order in every epoch."""
+
+    Seed: int = required(least=-(1 << 63), most=(1 << 63) - 1)
+    """Equal seeds give equal orders."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Channel:
     """One named input."""
 
@@ -72,7 +81,7 @@ class Channel:
     InputMode: str | None = optional(None, choices=("File", "FastFile", "Pipe"))
     CompressionType: str = optional("None", choices=("None", "Gzip"))
     RecordWrapperType: str = optional("None", choices=("None", "RecordIO"))
-    ShuffleConfig: Any = later("shuffle objects (ShuffleConfig)")
+    ShuffleConfig: Shuffle | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,19 +61,22 @@ def _channels(request: TrainingJobRequest) -> Iterator[str]:
 
 
 def _channel(request: TrainingJobRequest, channel: Channel, where: str) -> Iterator[str]:
+    """What may not be combined within a channel."""
     mode, source = request.input_mode(channel), channel.DataSource.S3DataSource
-    if channel.CompressionType == "Gzip":
-        if mode != "Pipe":
-            yield f"{where}.CompressionType is Gzip in {mode} mode; SageMaker inflates in Pipe mode only."
-        else:
-            yield f"local_mode does not inflate Gzip yet; set {where}.CompressionType to None and inflate the data."
-    if channel.RecordWrapperType == "RecordIO":
-        if mode == "File":
-            yield f"{where}.RecordWrapperType is RecordIO in File mode; it must be None there."
-        else:
-            yield f"local_mode does not wrap records (RecordIO) yet; set {where}.RecordWrapperType to None."
-    if source.S3DataType != "S3Prefix":
-        yield f"local_mode does not read {source.S3DataType} yet; use S3Prefix in {where}.DataSource.S3DataSource."
+    if channel.CompressionType == "Gzip" and mode != "Pipe":
+        yield f"{where}.CompressionType is Gzip in {mode} mode; SageMaker inflates in Pipe mode only."
+    if channel.RecordWrapperType == "RecordIO" and mode != "Pipe":
+        yield f"{where}.RecordWrapperType is RecordIO in {mode} mode; it must be None there."
+    place, kind = f"{where}.DataSource.S3DataSource", source.S3DataType
+    if kind == "ManifestFile" and mode == "FastFile":
+        yield f"{place}.S3DataType is ManifestFile in FastFile mode, which takes S3Prefix only; use File or Pipe."
+    if kind == "AugmentedManifestFile" and mode != "Pipe":
+        yield f"{place}.S3DataType is AugmentedManifestFile in {mode} mode; set {where}.InputMode to Pipe."
+    if kind == "AugmentedManifestFile" and not source.AttributeNames:
+        yield f"{place}.AttributeNames is missing; name the attributes of {source.S3Uri!r} to stream."
+    if kind != "AugmentedManifestFile" and source.AttributeNames:
+        names = ", ".join(source.AttributeNames)
+        yield f"{place}.AttributeNames is {names}, but S3DataType is {kind}; only AugmentedManifestFile has attributes."
 
 
 def _places(request: TrainingJobRequest) -> Iterator[str]:

@@ -1,12 +1,13 @@
 """Stands in for the s3:// places of a job: what lies there is brought to its scratch, what goes there is sent."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_mode.errors import ArtifactError, LocalModeError, SourceError
 from local_mode.instance import artifacts
-from local_mode.instance.plan import ChannelPlan, ChannelSpec, plan_channel
+from local_mode.instance.plan import S3_PREFIX, ChannelPlan, ChannelSpec, arrange, plan_channel
 from local_mode.instance.sources import Listing, SourceObject, cut
 
 if TYPE_CHECKING:  # it brings boto3, which a job of this machine's files does without
@@ -34,13 +35,18 @@ class Staging:
         """
         if not spec.uri.startswith(_SCHEME):
             return plan_channel(spec)
+        if spec.data_type != S3_PREFIX:
+            raise SourceError(
+                f"Channel {spec.name!r}: local_mode does not read a {spec.data_type} from S3 yet; "
+                "give it in a folder, or use S3Prefix."
+            )
         try:
             listing = self.listing(spec.uri, spec.name)
         except SourceError as error:
             raise SourceError(f"Channel {spec.name!r}: {error}") from None
         mode = "streamed from a copy" if spec.mode == "Pipe" else "read from a copy"
         surprise = "" if spec.mode == "File" else f"copied from S3 before the start, then {mode}"
-        return ChannelPlan(spec=spec, objects=listing.objects, root=listing.root, surprise=surprise)
+        return dataclasses.replace(arrange(spec, listing), surprise=surprise)
 
     def listing(self, uri: str, channel: str) -> Listing:
         """What an s3:// prefix names, as `sources.list_objects` has it for folders; its files come with `bring`.
@@ -57,7 +63,7 @@ class Staging:
             )
         objects = tuple(_object(item, cut(prefix, item.key), folder) for item in listed)
         _refuse_clashes(uri, objects)
-        self._downloads += [(item, planned.path) for item, planned in zip(listed, objects, strict=True)]
+        self._downloads += [(item, folder / planned.name) for item, planned in zip(listed, objects, strict=True)]
         return Listing(objects=objects, root=folder)
 
     def check_output(self, uri: str) -> None:
@@ -94,7 +100,7 @@ class Staging:
         for item in self._served(uri).list(prefix):
             name = f"{_SCHEME}{item.bucket}/{item.key}".removeprefix(prefix)
             if not name.endswith("/"):
-                self._served(uri).download(item, _object(item, name, folder).path)
+                self._served(uri).download(item, folder / _object(item, name, folder).name)
         self._stamps = _stamps(folder)
         return str(folder)
 
@@ -153,7 +159,7 @@ def _as_folder(uri: str) -> str:
 def _object(item: "S3Object", name: str, folder: Path) -> SourceObject:
     if {"", ".", ".."} & set(name.split("/")) or "\0" in name:
         raise SourceError(f"s3://{item.bucket}/{item.key} cannot be a file below a channel; give it another key.")
-    return SourceObject(name=name, path=folder / name, size=item.size)
+    return SourceObject(name=name, key=str(folder / name), size=item.size)
 
 
 def _refuse_clashes(uri: str, objects: tuple[SourceObject, ...]) -> None:

@@ -30,7 +30,9 @@ def choose(
     engine, reason = connect(caller)
     if engine is None:
         if runtime == "docker":
-            raise RunnerError(f"--runtime docker, but {reason}; start one, or use --runtime process.")
+            raise RunnerError(
+                f"The runtime asked for is docker, but {reason}; see to that, or take the runtime process."
+            )
         return _process(stand_ins, caller, reason)
     if runtime == "docker":
         return engine, "runs in Docker, as asked"

@@ -200,8 +200,8 @@ def connect(caller: Mapping[str, str]) -> tuple[DockerRunner | None, str]:
     address = caller.get("DOCKER_HOST", _SOCKET)
     if not address.startswith("unix://"):
         return None, f"the Docker engine at {address} may be on another machine, which does not see our folders"
-    if not _listens(address.removeprefix("unix://")):
-        return None, "no Docker engine answers"
+    if silent := _why_silent(address.removeprefix("unix://")):
+        return None, silent
     try:
         client = docker.DockerClient(base_url=address, timeout=PING_SECONDS)
         client.ping()
@@ -211,15 +211,17 @@ def connect(caller: Mapping[str, str]) -> tuple[DockerRunner | None, str]:
     return DockerRunner(client), ""
 
 
-def _listens(path: str) -> bool:
-    """Whether anything listens at a socket; asked first, because the SDK leaves sockets open when nothing does."""
+def _why_silent(path: str) -> str:
+    """Why nothing answers at a socket, if so; asked first, because the SDK leaves sockets open when nothing does."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(PING_SECONDS)
         try:
             probe.connect(path)
+        except PermissionError:
+            return f"this user may not open the Docker engine's socket {path} (members of the group docker may)"
         except OSError:
-            return False
-    return True
+            return "no Docker engine answers"
+    return ""
 
 
 def _refused(launch: Launch, error: docker.errors.APIError) -> RunnerError:

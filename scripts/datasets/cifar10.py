@@ -80,11 +80,15 @@ class Downloaded:
 
     def publish(self, work: Path) -> Path:
         """Unpacks the six files."""
-        path = self.archive.fetch(self.folder)
+        path, folder = self.archive.fetch(self.folder), work / "unpacked"
+        folder.mkdir(parents=True)
         with tarfile.open(path) as archive:
-            wanted = [member for member in archive if member.isfile() and Path(member.name).name in FILES]
-            archive.extractall(work / "unpacked", wanted, filter="data")
-        return Published(work / "unpacked").publish()
+            for member in archive:
+                name = Path(member.name).name
+                if name in FILES and (source := archive.extractfile(member)):
+                    with source, (folder / name).open("wb") as file:
+                        shutil.copyfileobj(source, file, 1 << 20)
+        return Published(folder).publish()
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ class Environment:
         self.folder.mkdir(parents=True)
         half_made.touch()
         command = [sys.executable, "-m", "venv", str(self.folder)]
-        result = subprocess.run(command, check=False, capture_output=True, text=True)
+        inside = os.environ | {"TMPDIR": str(self.folder)}  # what an interrupt leaves goes with the folder
+        result = subprocess.run(command, check=False, capture_output=True, text=True, env=inside)
         if result.returncode != 0:
             raise SetupError(f"{sys.executable} -m venv failed: {(result.stderr or result.stdout).strip()}")
 

@@ -56,7 +56,7 @@ def find(framework: str, python: str | None = None) -> Path:
     entry = json.loads((ROOT / "images.json").read_text())[framework]
     module, folder = entry["framework"], ROOT / entry["folder"]
     candidates = [python] if python else list(_active())
-    asked = {"candidates": candidates, "locks": key_of(*wheels.locks(folder))}
+    asked = {"named": bool(python), "candidates": candidates, "locks": key_of(*wheels.locks(folder))}
     note = ENVIRONMENTS / f"{framework}.json"
     remembered = _read(note, asked)
     if remembered is None:

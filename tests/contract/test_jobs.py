@@ -122,7 +122,7 @@ def test_file_names_are_cut_at_a_folder_boundary(lab, source):
 
 
 def test_channel_without_objects_is_refused_before_anything_is_made(lab, tmp_path):
-    with pytest.raises(SourceError, match="Channel 'train': No objects found under .*/nowhere"):
+    with pytest.raises(SourceError, match="Channel 'train': No S3 objects found under S3 URL \".*/nowhere\""):
         lab.run(["look"], channels={"train": tmp_path / "nowhere"})
     assert not (lab.root / "jobs").exists()
 

@@ -86,6 +86,14 @@ def test_script_of_ones_own_runs_with_its_own_requirements(run_job: RunJob, runt
     assert names_in(job.folder / "model.tar.gz") == ["model.pt"]
 
 
+def test_example_that_does_not_exist_is_one_clear_error(tmp_path: Path):
+    started = command("examples/run.py", tmp_path, "nope")
+    ended = subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "error: example=nope is unknown; it can be: byo_script, three_lines\n"
+
+
 @pytest.mark.parametrize("mode", ["Pipe", "FastFile"])
 def test_script_of_ones_own_reads_any_input_mode_in_three_lines(run_job: RunJob, runtime: str, mode: str):
     job = run_job("three_lines", "--runtime", runtime, "--input-mode", mode, script="examples/run.py")

@@ -19,6 +19,11 @@ SOURCES = {
 STDLIB = set(sys.stdlib_module_names)
 MODULE_LINES, FUNCTION_LINES = 400, 60
 FEEDER = "local_mode.instance.feeder"
+# What the feeder is made of; none of it needs anything but the standard library and the contract.
+FED = {
+    f"local_mode.instance.{name}"
+    for name in ("augmented", "delivery", "inflate", "objects", "order", "recordio", "sending")
+}
 
 # Longest prefix wins. A module may always import the standard library and what is listed; nothing else.
 MAY_IMPORT = {
@@ -41,7 +46,7 @@ MAY_IMPORT = {
     },
     # botocore is boto3's own: its errors and its settings.
     "local_mode.instance.s3": {"local_mode.instance", "local_mode.errors", "boto3", "botocore"},
-    FEEDER: {"trainjob.contract"},
+    **{name: {"trainjob.contract", *FED} for name in (FEEDER, *FED)},
     # Where the packages lie, so that the feeder imports the very same ones.
     "local_mode.instance.feeding": {"local_mode", "trainjob"},
     "local_mode.runners": {"local_mode.runners", "local_mode.instance", "local_mode.errors", "trainjob.contract"},
@@ -116,6 +121,8 @@ def test_rules_refuse_what_they_should():
     assert not allowed("local_mode.jobs", rule_for("local_mode.runners.process"))
     assert not allowed("trainjob.pipe", rule_for("local_mode.instance.opt_ml"))
     assert not allowed("local_mode.errors", rule_for(FEEDER))
+    assert not allowed("local_mode.errors", rule_for("local_mode.instance.delivery"))
+    assert not allowed("trainjob.framing.recordio", rule_for("local_mode.instance.recordio"))
     assert allowed("os.path", rule_for(FEEDER))
 
 

@@ -58,6 +58,9 @@ class Channel:
         self._paths, self._stop = paths, stop
         self.opened = 0
         """Epochs opened so far."""
+        self.looks_ahead = True
+        """Whether to open the next FIFO in the background. A process that ends before it reads that one must not: it
+        would end that epoch for its writer."""
         self._next: NextFifo | None = None
 
     @property
@@ -95,7 +98,8 @@ class Channel:
         ahead, self._next = self._next, None
         reader = ahead.take() if ahead else None
         reader = reader or PipeReader(self._paths.fifo(name, epoch), self._describe(epoch), self._stop)
-        self._next = NextFifo(self._paths.fifo(name, epoch + 1), self._describe(epoch + 1), self._stop)
+        if self.looks_ahead:
+            self._next = NextFifo(self._paths.fifo(name, epoch + 1), self._describe(epoch + 1), self._stop)
         return reader
 
     def _files(self) -> list[Path]:

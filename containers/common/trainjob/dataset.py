@@ -65,6 +65,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         self._cache = Cache(self.cache_bytes, f"Channel '{self.channel.config.name}'")
+        if self.cache_bytes:
+            self.channel.looks_ahead = False  # a second epoch is most likely not to be read
 
     def epoch(self, number: int) -> Iterator[Block]:
         """One pass over the channel.
@@ -113,7 +115,10 @@ class Dataset:
     def _decoded(self, parts: Iterable[Block], framing: str, name: str) -> Iterator[Block]:
         first = 0
         for part in parts:
-            rows = self.decode(part, framing, first) if self.decode else part
+            try:
+                rows = self.decode(part, framing, first) if self.decode else part
+            except RecordError as error:
+                raise RecordError(f"{name}: {error}") from None  # a decoder knows records, not where they come from
             if rows.shape[1] != self.record_bytes:
                 raise RecordError(
                     f"{name}: record {first} ({framing}) has {rows.shape[1]} bytes, but {self.record_bytes} are "

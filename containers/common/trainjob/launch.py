@@ -25,9 +25,9 @@ PROGRAMS = "TRAINJOB_PROGRAMS"
 """Environment variable: the package that holds the built-in programs, modules called `train_<dataset>`."""
 _DEFAULT_DATASET, _PREFIX = "cifar10", "train_"
 _SHORT_WAITS = {"GOMP_SPINCOUNT": "3000"}
-"""How often a waiting OpenMP thread looks before it sleeps; the job's own setting wins. GNU's default of 300,000 starves
-the others as soon as anything else runs on their cores: 50 s instead of 6 s for an epoch of a small network on 2 busy
-ones. Never to spin costs a third of the speed on idle ones."""
+"""How often a waiting OpenMP thread looks before it sleeps; the job's own setting wins. GNU's default of 300,000
+starves the others as soon as anything else runs on their cores: 50 s instead of 6 s for an epoch of a small network
+on 2 busy ones. Never to spin costs a third of the speed on idle ones."""
 _SIGNAL_BASE = 128  # 128 + n, as a shell reports a death by signal n
 
 

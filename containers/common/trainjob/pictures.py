@@ -19,13 +19,13 @@ def learning_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) 
     Returns:
         False, after a warning, where matplotlib is not installed: the numbers are in the CSV all the same.
     """
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # while it is imported, it tells of its font cache
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - 0.3 s that a job spends at its end
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
         log.warning("no learning curve drawn: this interpreter has no matplotlib (pip install matplotlib)")
         return False
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its font cache
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     epochs = [row["epoch"] for row in rows]

@@ -1,6 +1,7 @@
 """From a channel to tensors: epochs of uint8 batches, brought to the device, augmented and normalised there."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch.nn import functional
 from torch.utils.data import IterableDataset, get_worker_info
 from trainjob import cifar10
 from trainjob.channel import Channel
-from trainjob.dataset import Dataset, Framing, Share
+from trainjob.dataset import Dataset
 from trainjob.errors import ChannelError
 from trainjob.prefetch import prefetch
 
@@ -19,32 +20,10 @@ PREFETCHED = 3
 """Batches read ahead of a GPU, which computes while the host reads."""
 
 
-def cifar10_dataset(
-    channel: Channel,
-    batch_size: int,
-    *,
-    window: int = 0,
-    seed: int = 0,
-    framing: Framing = "auto",
-    share: Share = Share(),  # noqa: B008 - frozen
-    cache_bytes: int = 0,
-) -> Dataset:
-    """CIFAR-10's records in a channel, of any framing.
-
-    Args:
-        channel: Where they come from.
-        batch_size: Images in a batch.
-    """
+def cifar10_dataset(channel: Channel, batch_size: int, **settings: Any) -> Dataset:
+    """CIFAR-10's records in a channel, of any framing; `settings` are Dataset's."""
     return Dataset(
-        channel=channel,
-        record_bytes=cifar10.RECORD_BYTES,
-        batch_size=batch_size,
-        window=window,
-        seed=seed,
-        framing=framing,
-        share=share,
-        cache_bytes=cache_bytes,
-        decode=cifar10.rows,
+        channel=channel, record_bytes=cifar10.RECORD_BYTES, batch_size=batch_size, decode=cifar10.rows, **settings
     )
 
 
@@ -147,10 +126,12 @@ class Normalise:
 
     def __init__(self, device: torch.device, memory_format: torch.memory_format = torch.contiguous_format) -> None:
         self._memory_format = memory_format
-        self._mean = torch.tensor(cifar10.MEAN, device=device).view(1, 3, 1, 1) * 255
-        self._scale = 1 / (torch.tensor(cifar10.STD, device=device).view(1, 3, 1, 1) * 255)
+        mean, std = (torch.tensor(each, device=device).view(1, 3, 1, 1) for each in (cifar10.MEAN, cifar10.STD))
+        self._scale = 1 / (255 * std)
+        self._shift = -mean / std
 
     def __call__(self, images: Tensor) -> Tensor:
         """`(n, 3, h, w)` uint8 to the same shape in float32."""
-        floats = images.to(torch.float32, memory_format=self._memory_format)
-        return floats.sub_(self._mean).mul_(self._scale)
+        # Scaled before the channels go last: a whole plane then has one factor, and vectorises.
+        floats = torch.addcmul(self._shift, images.float(), self._scale)
+        return floats.contiguous(memory_format=self._memory_format)

@@ -70,6 +70,18 @@ def epochs():
     report(digests=digests, listing=listing)
 
 
+def streams(count=1):
+    """All bytes of the first epochs of each Pipe channel, in hex."""
+    channels = json.loads((CONFIG / "inputdataconfig.json").read_text())
+    listing = sorted(path.name for path in DATA.iterdir())
+    found = {name: [] for name, config in channels.items() if config["TrainingInputMode"] == "Pipe"}
+    for epoch in range(count):
+        for name, epochs in found.items():
+            with fifo(name, epoch) as stream:
+                epochs.append(stream.read().hex())
+    report(streams=found, channels=channels, listing=listing)
+
+
 def early():
     """Close epoch 0 after a few bytes, then read epoch 1 whole."""
     with fifo("train", 0) as stream:

@@ -46,9 +46,9 @@ def test_progress_is_a_line_every_five_seconds_and_a_last_one(clock):
 
     assert lines == [
         "Training - begins",
-        "train 10.0 MB, 2.0 MB/s, epoch 1",
-        "train 20.0 MB, 2.0 MB/s, epoch 1",
-        "train 22.0 MB in 1 epochs, 2.0 MB/s",
+        "train 10.0 MB, 2.0 MB/s, FIFO train_1",
+        "train 20.0 MB, 2.0 MB/s, FIFO train_1",
+        "train 22.0 MB in all, 2.0 MB/s",
         "Uploading - ends",
     ]
 
@@ -58,10 +58,19 @@ def test_progress_on_a_terminal_overwrites_itself_and_makes_way_for_the_log(cloc
     console = Console(out, err)
     console.progress("a", 0, 1_000_000)
     console.progress("b", 2, 500_000)
-    assert err.getvalue().endswith("\ra 1.0 MB, 0.0 MB/s, epoch 0 | b 0.5 MB, 0.0 MB/s, epoch 2")
+    assert err.getvalue().endswith("\ra 1.0 MB, 0.0 MB/s, FIFO a_0 | b 0.5 MB, 0.0 MB/s, FIFO b_2")
     console.line(b"log\n")
 
     assert err.getvalue().endswith("\r\x1b[K")
+
+
+def test_channel_that_nobody_read_is_called_that():
+    err = io.StringIO()
+    console = Console(io.BytesIO(), err)
+    console.progress("validation", 0, 0)
+    console.status("Failed", "ends")
+
+    assert "validation was not read\n" in err.getvalue()
 
 
 def test_closed_stdout_does_not_end_the_job():
@@ -85,7 +94,7 @@ def test_summary_says_status_reason_metrics_and_where_things_are(tmp_path):
         "TrainingJobStatus": "Stopped",
         "SecondaryStatus": "MaxRuntimeExceeded",
         "TrainingTimeInSeconds": 7,
-        "FailureReason": "because",
+        "FailureReason": "AlgorithmError: because\n\nTraceback:\n  File x, exit code: 1",
         "FinalMetricDataList": [{"MetricName": "acc", "Value": 0.5, "Timestamp": 1}],
         "ModelArtifacts": {"S3ModelArtifacts": "file:///m.tar.gz"},
     }
@@ -93,7 +102,8 @@ def test_summary_says_status_reason_metrics_and_where_things_are(tmp_path):
 
     text = err.getvalue()
     assert "Stopped (MaxRuntimeExceeded), 7 s of training" in text
-    assert "because" in text
+    assert "reason  AlgorithmError: because (job.json has more)\n" in text
+    assert "Traceback" not in text
     assert "acc = 0.5" in text
     assert "file:///m.tar.gz" in text
     assert f"{tmp_path}: model.tar.gz" in text

@@ -1,7 +1,9 @@
 """The feeder, alone, as the program it is."""
 
+import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,27 +15,40 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local_mode.instance import feeder
+from local_mode.instance import feeder, sending
+from local_mode.instance.delivery import Delivery
 
 REPOSITORY = Path(__file__).parents[3]
 ENVIRONMENT = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/containers/common", "PYTHONDONTWRITEBYTECODE": "1"}
 END_SECONDS = 10
+MEMORY_BYTES = 96 << 20
+"""Of the whole process: its interpreter, its buffers, and 32 MiB held of what has to be measured."""
+
+
+def described(name, paths=(), **how):
+    """A channel of the feeder's plan."""
+    return {
+        "channel": name,
+        "objects": [{"key": str(path), "size": path.stat().st_size} for path in paths],
+        "attributes": [],
+        "record_io": False,
+        "gzip": False,
+        "order": {},
+        **how,
+    }
 
 
 class Feeder:
     """A running feeder and its FIFO folder."""
 
     def __init__(self, folder, **channels):
+        """Each channel is a list of paths, or a channel of the plan."""
         self.folder = folder / "fifos"
         self.folder.mkdir()
-        lists = {
-            name: [{"path": str(path), "size": path.stat().st_size} for path in paths]
-            for name, paths in channels.items()
-        }
         document = {
             "folder": str(self.folder),
             "parent": os.getpid(),
-            "channels": [{"channel": name, "objects": objects} for name, objects in lists.items()],
+            "channels": [how if isinstance(how, dict) else described(name, how) for name, how in channels.items()],
         }
         (folder / "plan.json").write_text(json.dumps(document))
         argv = [sys.executable, "-m", "local_mode.instance.feeder", str(folder / "plan.json")]
@@ -49,6 +64,22 @@ class Feeder:
     def read(self, name):
         with self.open(name) as stream:
             return stream.readall()
+
+    def count(self, name):
+        """Bytes of an epoch, which are not kept, and its first eight."""
+        buffer = bytearray(1 << 20)
+        with self.open(name) as stream:
+            head = stream.read(8)
+            count = len(head)
+            while got := stream.readinto(buffer):
+                count += got
+        return count, head
+
+    @property
+    def peak_bytes(self):
+        """The most memory that the process has had so far."""
+        (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
+        return int(line) << 10
 
     def stop(self, number=signal.SIGTERM):
         """Exit code and the JSON lines."""
@@ -184,9 +215,62 @@ def test_object_that_changed_is_an_error(start, tmp_path):
     assert lines[-1]["error"] == f"{paths[0]} changed while it was streamed: it had 4 bytes, then 2"
 
 
+def test_channel_is_shuffled_anew_in_each_epoch_and_in_the_same_way_by_each_feeder(start, tmp_path):
+    paths = objects(tmp_path, *(bytes([number]) for number in range(50)))
+    order = {"seed": 11}
+    feeding = start(one=described("one", paths, order=order), two=described("two", paths, order=order))
+    epochs = [feeding.read(f"one_{epoch}") for epoch in range(3)]
+
+    assert [feeding.read(f"two_{epoch}") for epoch in range(3)] == epochs
+    assert len(set(epochs)) == 3
+    assert {bytes(sorted(epoch)) for epoch in epochs} == {bytes(range(50))}
+
+
+def test_object_too_long_for_a_frame_comes_in_parts_and_takes_no_memory(start, tmp_path):
+    size = (513 << 20) + 1
+    (path,) = objects(tmp_path, b"")
+    os.truncate(path, size)  # takes no room on the disk either
+    feeding = start(train=described("train", [path], record_io=True))
+    first_part = (1 << 29) - 4
+
+    head = bytes.fromhex("0a23d7ce") + (1 << 29 | first_part).to_bytes(4, "little")
+    assert feeding.count("train_0") == (8 + first_part + 8 + size - first_part + 3, head)
+    assert feeding.peak_bytes < MEMORY_BYTES
+
+
+@pytest.mark.parametrize("record_io", [False, True])
+def test_long_gzip_takes_little_memory_and_leaves_nothing(start, tmp_path, record_io):
+    size = 150_000_000
+    (path,) = objects(tmp_path, gzip.compress(bytes(size // 10)) * 10)
+    feeding = start(train=described("train", [path], gzip=True, record_io=record_io))
+
+    assert feeding.count("train_0")[0] == size + 8 * record_io
+    assert feeding.peak_bytes < MEMORY_BYTES
+    assert {entry.name for entry in tmp_path.iterdir()} == {"plan.json", "fifos", path.name}
+
+
+def test_defect_of_a_line_is_one_clear_error(start, tmp_path):
+    (path,) = objects(tmp_path, b'{"v": 1}\n{"w": 1}\n')
+    feeding = start(train=described("train", [path], attributes=["v"]))
+    feeding.read("train_0")
+    code, lines = feeding.end()
+
+    assert code == 1
+    message = f"{path}, line 2 has no attribute 'v', which AttributeNames asks for; it has 'w'."
+    assert lines[-1] == {"channel": "train", "error": message}
+
+
+def test_defect_of_the_feeder_itself_ends_it_and_leaves_nobody_waiting(start, tmp_path):
+    feeding = start(train=described("train", objects(tmp_path, b"x"), order={"hosts": 0}))
+    code, lines = feeding.end()
+
+    assert code == 1
+    assert lines[-1]["error"] == "the feeder failed: ValueError: slice step cannot be zero"
+
+
 def test_feeder_ends_with_its_parent(tmp_path):
     (tmp_path / "fifos").mkdir()
-    plan = {"folder": str(tmp_path / "fifos"), "parent": None, "channels": [{"channel": "c", "objects": []}]}
+    plan = {"folder": str(tmp_path / "fifos"), "parent": None, "channels": [described("c")]}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     code = (
         "import subprocess, sys, time\n"
@@ -214,10 +298,10 @@ def test_any_objects_come_out_as_they_went_in(tmp_path_factory, contents, by_cop
         def no_sendfile(*_):
             raise OSError(22, "Invalid argument")
 
-        monkeypatch.setattr(feeder.os, "sendfile", no_sendfile)
+        monkeypatch.setattr(sending.os, "sendfile", no_sendfile)
     fifos = feeder._Fifos()
-    paths = [(str(path), path.stat().st_size) for path in objects(folder, *contents)]
-    feed = feeder._Feed(name="c", objects=paths, folder=folder, fifos=fifos)
+    delivery = Delivery(described("c", objects(folder, *contents)), folder)
+    feed = feeder._Feed(name="c", delivery=delivery, folder=folder, fifos=fifos)
     fifos.make(folder / "c_0")
     writer = threading.Thread(target=feed._feed_epoch)
     writer.start()

@@ -1,12 +1,15 @@
 """A job's record, metrics, folder and sweep."""
 
+import errno
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from local_mode.errors import LocalModeError, ResourceInUseError
 from local_mode.jobs.folder import JobFolder, clear, make_folder, release, root_lock, take_lock
+from local_mode.jobs.job import Job
 from local_mode.jobs.metrics import MetricScanner
 from local_mode.jobs.record import COMPLETED, STOPPING, Record, algorithm_error
 from local_mode.jobs.request import MetricDefinition
@@ -187,3 +190,17 @@ def test_folder_of_a_job_has_the_documented_names(tmp_path):
         "job.json",
         "algo-1.log",
     ]
+
+
+def test_full_disk_is_the_users_to_mend_and_needs_no_traceback(tmp_path):
+    notes: list[str] = []
+    job = SimpleNamespace(folder=SimpleNamespace(path=tmp_path), _listener=SimpleNamespace(note=notes.append))
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    assert Job._explain(job, full) == (
+        f"ClientError: The disk is full under {tmp_path} (No space left on device); "
+        "make room there, or give another folder as --root."
+    )
+    assert notes == []
+    assert Job._explain(job, ValueError("ours")) == "InternalServerError: ValueError: ours"
+    assert len(notes) == 1

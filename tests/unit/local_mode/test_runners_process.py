@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from local_mode.errors import RunnerError, StandInError
-from local_mode.runners import bubblewrap, leftovers, tether
+from local_mode.runners import bubblewrap, docker, leftovers, tether
 from local_mode.runners.choose import choose
 from local_mode.runners.overlay import Overlay, make_overlay
 from local_mode.runners.process import remove_leftovers
@@ -248,6 +248,25 @@ def test_auto_takes_a_process_elsewhere_and_says_why(engine, reason, why):
     assert why in sentence
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            PermissionError,
+            "this user may not open the Docker engine's socket /run/d.sock (members of the group docker may)",
+        ),
+        (ConnectionRefusedError, "no Docker engine answers"),
+    ],
+)
+def test_engine_out_of_reach_is_told_from_one_that_is_closed_to_this_user(monkeypatch, error, reason):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(docker.socket.socket, "connect", refuse)
+
+    assert docker.connect({"DOCKER_HOST": "unix:///run/d.sock"}) == (None, reason)
+
+
 def test_docker_asked_for_and_absent_is_refused():
-    with pytest.raises(RunnerError, match="--runtime docker, but no Docker engine answers; start one"):
+    with pytest.raises(RunnerError, match="is docker, but no Docker engine answers; see to that, or take"):
         chosen("docker", None, "no Docker engine answers")

@@ -1,6 +1,9 @@
 """Pictures are real PNGs, and a missing library does not cost a job its end."""
 
 import builtins
+import os
+import subprocess
+import sys
 
 from trainjob import pictures
 
@@ -19,6 +22,18 @@ ROWS = [
 def test_learning_curve_is_a_png(tmp_path):
     assert pictures.learning_curve(tmp_path / "curve.png", "title", ROWS)
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_matplotlib_tells_nothing_of_its_font_cache(tmp_path):
+    program = (
+        "import logging, pathlib; logging.basicConfig(level=logging.INFO); from trainjob import pictures; "
+        f"assert pictures.learning_curve(pathlib.Path('curve.png'), 'title', {ROWS})"
+    )
+    environ = os.environ | {"MPLCONFIGDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, check=False, cwd=tmp_path, env=environ, capture_output=True, text=True)
+
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_learning_curve_without_matplotlib_warns_and_goes_on(tmp_path, monkeypatch, caplog):

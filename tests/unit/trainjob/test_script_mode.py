@@ -136,7 +136,39 @@ def escape(archive: Path) -> None:
             tar.addfile(member, io.BytesIO(b"1"))
 
 
-@pytest.mark.parametrize("damage", [cut, garble, not_a_tar, escape])
+def link_out(archive: Path) -> None:
+    with tarfile.open(archive, "w:gz") as tar:
+        member = tarfile.TarInfo("train.py")
+        member.type, member.linkname = tarfile.SYMTYPE, "../../secret"
+        tar.addfile(member)
+
+
+@pytest.fixture(params=[True, False], ids=["filters", "no filters"])
+def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python whose tarfile has filters, and one from before 3.11.4."""
+    if not request.param:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+        extract = tarfile.TarFile.extractall
+        monkeypatch.setattr(
+            tarfile.TarFile,
+            "extractall",
+            lambda tar, path, members: extract(tar, path, members, filter="fully_trusted"),
+        )
+    elif not hasattr(tarfile, "data_filter"):
+        pytest.skip("this Python's tarfile has no filters")
+
+
+@pytest.mark.usefixtures("python")
+def test_an_archive_is_unpacked_by_a_python_of_either_age(tmp_path: Path, source: Path) -> None:
+    (source / "alias.py").symlink_to("train.py")
+    archive = pack(source, tmp_path / "sourcedir.tar.gz")
+    env = job(tmp_path / "ml", sagemaker_submit_directory=str(archive))
+    script_mode.prepare(env, "train.py", {})
+    assert (env.paths.code / "alias.py").read_text() == (source / "train.py").read_text()
+
+
+@pytest.mark.usefixtures("python")
+@pytest.mark.parametrize("damage", [cut, garble, not_a_tar, escape, link_out])
 def test_an_archive_that_is_damaged_or_unsafe_leaves_no_half_of_the_code(
     tmp_path: Path, source: Path, damage: object
 ) -> None:

@@ -98,11 +98,17 @@ def _features(content: bytes) -> Iterator[tuple[str, _Field]]:
 
 def _value(content: bytes, feature: _Field) -> Value:
     for kind in _fields(content, feature.start, feature.end):
+        if kind.number not in (_BYTES_LIST, _FLOAT_LIST, _INT64_LIST):
+            continue
         items = [item for item in _fields(content, kind.start, kind.end) if item.number == 1]
         if kind.number == _BYTES_LIST:
             return [content[item.start : item.end] for item in items]
         packed = b"".join(content[item.start : item.end] for item in items)
         if kind.number == _FLOAT_LIST:
+            if len(packed) % 4:
+                raise RecordError(
+                    f"A payload of {len(content)} bytes is no Example: a float_list of {len(packed)} bytes."
+                )
             return np.frombuffer(packed, "<f4")
         return np.array(list(_varints(packed)), np.int64)
     return []
@@ -166,6 +172,6 @@ def _feature(value: bytes | int | float | Sequence[int] | Sequence[float]) -> by
     if isinstance(value, bytes):
         return _message(_BYTES_LIST, _message(1, value))
     values = list(value) if isinstance(value, Sequence) else [value]
-    if all(isinstance(item, int) for item in values):
+    if all(isinstance(item, (int, np.integer)) for item in values):
         return _message(_INT64_LIST, _message(1, b"".join(_number(int(item)) for item in values)))
     return _message(_FLOAT_LIST, _message(1, np.array(values, "<f4").tobytes()))

@@ -127,8 +127,9 @@ def _one_by_one(window: Window, name: str, first: int, limit: int) -> Records:
 def _refuse_swallowed(window: Window, name: str, record: int, stride: int) -> None:
     """Refuse a payload whose end is a row of whole records: its length field was damaged and took them in.
 
-    A magic alone proves nothing, as the platform wraps any object whole; records that end where the payload ends do,
-    unless they begin where it begins: then the object is RecordIO itself.
+    A magic alone proves nothing, as the platform wraps any object whole; records that end where the payload ends do.
+    They may begin where it begins: it was empty before. An object that is RecordIO itself looks the same, and needs no
+    wrapper.
     """
     content = window.data[window.position + HEADER_BYTES : window.position + stride].tobytes()
     if MAGIC not in content:
@@ -142,10 +143,11 @@ def _refuse_swallowed(window: Window, name: str, record: int, stride: int) -> No
             following = position + _stride(_WORD.unpack_from(content, position + 4)[0] & _LENGTH_MASK)
             if following <= len(content) and rows[following // 4]:
                 rows[position // 4], begin = True, position
-    if 0 < begin < len(content):
+    if begin < len(content):
         raise RecordError(
             f"{name}: record {record} at byte offset {window.stream_position} holds whole records at its end (byte "
-            f"{begin} of its {len(content)}); its length field is damaged."
+            f"{begin} of its {len(content)}); its length field is damaged, or an object that is RecordIO itself was "
+            "wrapped again (then set RecordWrapperType to None)."
         )
 
 

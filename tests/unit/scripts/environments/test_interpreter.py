@@ -59,6 +59,19 @@ def test_python_that_was_named_must_do(machine: Path):
         interpreter.find("pytorch", str(named))
 
 
+def test_python_that_was_named_must_do_though_one_was_made_in_its_place_before(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made = machine / "envs" / "pytorch" / "bin" / "python"
+    monkeypatch.setattr(Environment, "_create", lambda self, half_made: self.folder.mkdir(parents=True))
+    monkeypatch.setattr(interpreter.wheels, "install", lambda *_: put_python(made, has_torch=True))
+    named = machine / "system" / "bin" / "python3"
+    assert interpreter.find("pytorch") == made
+
+    with pytest.raises(SetupError, match=f"PYTHON={named} cannot run the job: .*No module named 'torch'"):
+        interpreter.find("pytorch", str(named))
+
+
 def test_python_that_does_not_exist_is_named():
     with pytest.raises(SetupError, match="PYTHON=/no/python cannot run the job: No such file"):
         interpreter.find("pytorch", "/no/python")
