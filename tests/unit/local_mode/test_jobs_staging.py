@@ -54,7 +54,7 @@ def test_channel_lies_below_the_scratch_in_the_order_and_names_of_s3(tmp_path: P
     assert plan.surprise == ""
     assert not plan.root.exists()
     staging.bring()
-    assert [item.path.read_bytes() for item in plan.objects] == [b"22", b"1"]
+    assert [Path(item.key).read_bytes() for item in plan.objects] == [b"22", b"1"]
 
 
 @pytest.mark.parametrize(("mode", "how"), [("Pipe", "streamed from a copy"), ("FastFile", "read from a copy")])
@@ -122,7 +122,7 @@ def test_places_of_this_machine_are_left_as_they_are(tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a").write_text("a")
 
-    assert staging.plan(spec(str(tmp_path / "data"))).objects[0].path == tmp_path / "data" / "a"
+    assert staging.plan(spec(str(tmp_path / "data"))).objects[0].key == str(tmp_path / "data" / "a")
     assert staging.folder(str(tmp_path)) == str(tmp_path)
     staging.bring()
     staging.send_folder(str(tmp_path))
@@ -140,3 +140,9 @@ def test_s3_is_refused_where_none_is_served(tmp_path: Path, ask):
     }
     with pytest.raises(SourceError, match="local_mode does not read or write 's3://b/k' without its endpoint"):
         calls[ask]()
+
+
+def test_manifest_in_s3_is_refused_and_not_streamed_as_data(tmp_path: Path):
+    listed = ChannelSpec(name="train", uri="s3://b/list.json", mode="Pipe", data_type="ManifestFile")
+    with pytest.raises(SourceError, match="does not read a ManifestFile from S3 yet"):
+        Staging(None, tmp_path).plan(listed)
