@@ -1,25 +1,24 @@
-"""How long a rebuild of an image takes, unchanged and after a change of code: `python benchmarks/build_times.py`.
+"""How long a rebuild of an image takes, unchanged and after a change of code: `make bench/build_times`.
 
-The image must have been built once. Works on a copy of containers/ and a tag of its own; prints JSON.
+The image must have been built once. Works on a copy of containers/ and a tag of its own.
 """
 
 import argparse
-import json
-import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.rounds import measure, ratio, report
 from scripts.build_image import Image, build_command, check_engine, read_image
 
 TAG = "benchmark"
-RUNS = 3
+ROUNDS = 3
 
 
 def seconds_to_build(image: Image, context: Path) -> float:
@@ -30,23 +29,21 @@ def seconds_to_build(image: Image, context: Path) -> float:
     return time.perf_counter() - start
 
 
-def measure(image: Image, context: Path) -> dict[str, list[float]]:
-    """Seconds of each run, by what was changed before it."""
-    changed = {
-        "unchanged": None,
-        "trainjob changed": context / "common/trainjob/contract.py",
-        "program changed": context / image.folder.name / f"{image.folder.name}_job/__init__.py",
+def contestants(image: Image, context: Path) -> dict[str, Callable[[], float]]:
+    """What is changed before a build, and the build."""
+
+    def build_after_changing(file: Path) -> float:
+        # Never the same text twice, or a former run of this script would have filled the cache.
+        file.write_text(f"{file.read_text()}\n# {time.time_ns()}\n")
+        return seconds_to_build(image, context)
+
+    return {
+        "unchanged": lambda: seconds_to_build(image, context),
+        "trainjob_changed": lambda: build_after_changing(context / "common/trainjob/contract.py"),
+        "program_changed": lambda: build_after_changing(
+            context / image.folder.name / f"{image.folder.name}_job/__init__.py"
+        ),
     }
-    seconds_to_build(image, context)  # what the copy's build has to make for the first time is nobody's rebuild
-    figures: dict[str, list[float]] = {}
-    for what, file in changed.items():
-        figures[what] = []
-        for run in range(RUNS):
-            if file:
-                # Never the same text twice, or a former run of this script would have filled the cache.
-                file.write_text(f"{file.read_text()}\n# {run} {time.time_ns()}\n")
-            figures[what].append(seconds_to_build(image, context))
-    return figures
 
 
 def main() -> None:
@@ -59,16 +56,15 @@ def main() -> None:
         context = Path(scratch) / "containers"
         shutil.copytree(image.folder.parent, context, ignore=shutil.ignore_patterns("__pycache__"))
         try:
-            figures = measure(image, context)
+            seconds_to_build(image, context)  # what the copy's build makes for the first time is nobody's rebuild
+            figures = measure(contestants(image, context), ROUNDS)
         finally:
             subprocess.run(["docker", "image", "rm", "--force", image.name(TAG)], check=False, capture_output=True)
-    report = {
-        "unit": "seconds, median of the runs",
-        "cores": os.cpu_count(),
-        **{what: round(statistics.median(runs), 2) for what, runs in figures.items()},
-        "runs": {what: [round(run, 2) for run in runs] for what, runs in figures.items()},
+    ratios = {
+        "trainjob_changed_vs_unchanged": ratio(figures, "trainjob_changed", "unchanged"),
+        "program_changed_vs_unchanged": ratio(figures, "program_changed", "unchanged"),
     }
-    print(json.dumps(report, indent=2))
+    report("build_times", "seconds", figures, ratios)
 
 
 if __name__ == "__main__":
