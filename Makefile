@@ -66,15 +66,16 @@ check: lint test ## all that has to pass before a change is handed on
 .PHONY: test
 test: testing pytest ## unit and contract tests
 	@$(VENV)/pytest --ignore=$(TORCH_TESTS) tests/unit tests/contract
-	@$(WITH_TORCH) -m pytest $(TORCH_TESTS)
+	@$(WITH_TORCH) -m pytest -m "not drill" $(TORCH_TESTS)
 
 .PHONY: test/image
 test/image: testing ## tests inside the images, which must be built; REQUIRE_CONTAINERS=1 makes a missing one a failure
 	@$(VENV)/pytest tests/image
 
 .PHONY: test/e2e
-test/e2e: testing ## whole jobs, on drawn and on real data (REAL_DATA=DIR)
+test/e2e: testing pytest ## whole jobs, on drawn and on real data (REAL_DATA=DIR), and jobs interrupted at 30 random steps
 	@$(VENV)/pytest tests/e2e
+	@$(WITH_TORCH) -m pytest -m drill $(TORCH_TESTS)
 
 .PHONY: test/all
 test/all: test test/image test/e2e ## all tests

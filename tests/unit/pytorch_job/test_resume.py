@@ -17,7 +17,7 @@ import torch
 from trainjob import checkpoint
 from trainjob.contract import FILE, PIPE
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.drill]
 
 RUN_SECONDS = 60
 STEPS = 2 * 33
