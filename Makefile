@@ -15,18 +15,24 @@ EPOCHS ?=
 HP ?=
 PYTHON ?=
 PORT ?= 4640
+DIST ?= dist
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
-export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT
+export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
 STAND_INS := .local_mode/stand-ins.json
 ENVIRONMENT := $(PYTHON3) scripts/make_environment.py
 TORCH_TESTS := tests/unit/pytorch_job
+KERAS_TESTS := tests/unit/keras_job
+# Most tests wait for processes; those of a file share what it takes long to start.
+SIDE_BY_SIDE := -n 4 --dist loadfile
 # Short waits, as trainjob.launch sets them for a job: threads that spin starve each other on a busy machine.
 WITH_TORCH = framework=$$($(ENVIRONMENT) pytorch --python "$$PYTHON") && GOMP_SPINCOUNT=3000 \
 	PYTHONPATH=.local_mode/envs/pytest:containers/common:containers/pytorch:. "$$framework"
+WITH_KERAS = framework=$$($(ENVIRONMENT) keras --python "$$PYTHON") && TF_CPP_MIN_LOG_LEVEL=1 \
+	PYTHONPATH=.local_mode/envs/pytest:containers/common:containers/keras:. "$$framework"
 
 ##@ Train
 .PHONY: local-train
@@ -39,6 +45,7 @@ local-train: host ## run a training job on this machine; FRAMEWORK DATASET INPUT
 local-up: serving ## start AWS's API on this machine, jobs included; PORT RUNTIME
 	@$(VENV)/python -m local_mode serve --background --port "$$PORT" --runtime "$$RUNTIME" \
 		$(if $(wildcard $(STAND_INS)),--stand-ins $(STAND_INS))
+	@echo "in a browser, within the hour: $$($(VENV)/python -m local_mode page)"
 	@echo 'in a shell: eval "$$($(VENV)/python -m local_mode env)"'
 
 .PHONY: local-down
@@ -56,7 +63,7 @@ example/%: host ## run a script of one's own, as in example/byo_script; INPUT_MO
 .PHONY: build
 build: $(IMAGES:%=build/%) ## build every image of images.json
 
-build/%: host ## build one image, as in build/pytorch
+build/%: host ## build one image, as in build/pytorch or build/keras
 	@$(VENV)/python scripts/build_image.py "$*"
 
 ##@ Check
@@ -65,20 +72,27 @@ check: lint test ## all that has to pass before a change is handed on
 
 .PHONY: test
 test: testing pytest ## unit and contract tests
-	@$(VENV)/pytest --ignore=$(TORCH_TESTS) tests/unit tests/contract
+	@$(VENV)/pytest $(SIDE_BY_SIDE) -m "not drill" --ignore=$(TORCH_TESTS) --ignore=$(KERAS_TESTS) tests/unit tests/contract
 	@$(WITH_TORCH) -m pytest -m "not drill" $(TORCH_TESTS)
+	@$(WITH_KERAS) -m pytest -m "not drill" $(KERAS_TESTS)
 
 .PHONY: test/image
 test/image: testing ## tests inside the images, which must be built; REQUIRE_CONTAINERS=1 makes a missing one a failure
 	@$(VENV)/pytest tests/image
 
 .PHONY: test/e2e
-test/e2e: testing pytest ## whole jobs, on drawn and on real data (REAL_DATA=DIR), and jobs interrupted at 30 random steps
+test/e2e: testing pytest ## whole jobs, on drawn and on real data (REAL_DATA=DIR), and jobs and services killed at random
 	@$(VENV)/pytest tests/e2e
+	@$(VENV)/pytest -m drill tests/contract
 	@$(WITH_TORCH) -m pytest -m drill $(TORCH_TESTS)
+	@$(WITH_KERAS) -m pytest -m drill $(KERAS_TESTS)
 
 .PHONY: test/all
 test/all: test test/image test/e2e ## all tests
+
+.PHONY: conformance
+conformance: testing ## the contract suite as a table, row by row, into docs/conformance.md
+	@$(VENV)/pytest $(SIDE_BY_SIDE) -q -r fE --conformance docs/conformance.md tests/contract
 
 .PHONY: lint
 lint: testing ## style, format and types
@@ -96,13 +110,33 @@ format: testing ## put the code into its format
 bench/pipe_reader: testing ## Pipe-mode readers: ours, the bare drain, webdataset
 	@$(VENV)/python -m benchmarks.pipe_reader
 
+.PHONY: bench/feeder
+bench/feeder: testing ## the feeder: files, S3 beside boto3, parallel beside one connection
+	@$(VENV)/python -m benchmarks.feeder
+
 .PHONY: bench/train_cifar10
 bench/train_cifar10: testing pytest ## training Net: streamed, from memory, the workshop's loop; REAL_DATA=DIR
 	@$(WITH_TORCH) -m benchmarks.train_cifar10
 
+.PHONY: bench/pipe_tfdata
+bench/pipe_tfdata: testing pytest ## Pipe-mode streams as tf.data batches: ours, TensorFlow's own ways on a file
+	@$(WITH_KERAS) -m benchmarks.pipe_tfdata
+
+.PHONY: bench/train_keras
+bench/train_keras: testing pytest ## training the workshop's network: streamed, the workshop's loop; REAL_DATA=DIR
+	@$(WITH_KERAS) -m benchmarks.train_keras
+
 .PHONY: bench/build_times
 bench/build_times: host ## rebuilding an image, unchanged and changed
 	@$(VENV)/python -m benchmarks.build_times "$$FRAMEWORK"
+
+.PHONY: bench/job_overhead
+bench/job_overhead: testing ## a job to its first line, over docker run; a whole job, over SDK v2's local mode
+	@$(VENV)/python -m benchmarks.job_overhead
+
+.PHONY: bench/api
+bench/api: testing ## Describe and List with 10,000 jobs stored, 50 jobs at once
+	@$(VENV)/python -m benchmarks.api
 
 .PHONY: fuzz
 fuzz: testing ## a million damaged streams through the framings
@@ -114,10 +148,10 @@ soak: fuzz ## what takes longer than the gate should: fuzz, and every end-to-end
 
 ##@ Upkeep
 .PHONY: wheel
-wheel: host ## trainjob as a wheel of its own into dist/, for any other image
-	@rm -rf containers/common/build  # else the wheel takes modules along that are gone
-	@$(VENV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist containers/common
-	@ls dist/trainjob-*.whl
+wheel: host ## local_mode and trainjob as wheels into dist/, for any other project or image
+	@rm -rf build containers/common/build  # else the wheels take modules along that are gone
+	@$(VENV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$$DIST" ./containers/common .
+	@ls "$$DIST"/trainjob-*.whl "$$DIST"/local_mode-*.whl
 
 .PHONY: lock
 lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade takes newer versions
@@ -128,10 +162,14 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 	image=containers/pytorch/requirements; tests=requirements/test; \
 	compile $$image.in --output-file $$image.lock; \
 	compile $$image-cpu.in --constraints $$image.lock --output-file $$image-cpu.lock; \
+	twin=containers/keras/requirements; \
+	compile $$twin.in --constraints $$image.lock --output-file $$twin.lock; \
+	compile $$twin-cpu.in --constraints $$twin.lock --no-emit-package tensorflow --output-file $$twin-cpu.lock; \
 	compile $$tests.in --constraints $$image.lock --output-file $$tests.lock; \
 	for name in host serve pytest; do \
 		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done; \
-	compile requirements/sdk_v2.in --output-file requirements/sdk_v2.lock  # free of the others: an environment of its own
+	for name in sdk_v2 sdk_v3; do \
+		compile requirements/$$name.in --output-file requirements/$$name.lock; done  # environments of their own
 
 .PHONY: clean
 clean: ## remove environments, caches and prepared data; finished jobs and data/ stay

@@ -6,6 +6,8 @@ The code goes to the container as SDK v2 sends it under network isolation: as an
 import argparse
 import sys
 import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -16,11 +18,31 @@ from trainjob.errors import TrainJobError
 from local_mode import host
 from local_mode.errors import LocalModeError
 from local_mode.runners.choose import RUNTIMES
+from scripts.datasets.forms import FORMS
 from scripts.environments.environment import SetupError
 from scripts.local_job import STATE, LocalJob, hand_over
 from scripts.local_train import UsageError, check, find_data
 
 HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """What differs between two examples."""
+
+    framework: str = "pytorch"
+    """A key of images.json."""
+    form: str = "fixed"
+    """In which its channels come; a key of FORMS."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the job."""
+
+
+EXAMPLES = {
+    "byo_script": Example(),
+    "keras_2_8": Example(framework="keras", form="tfrecord", environment={"TF_USE_LEGACY_KERAS": "1"}),
+    "three_lines": Example(),
+}
 ARCHIVE = "sourcedir.tar.gz"
 
 
@@ -39,17 +61,19 @@ def main() -> int:
     parser.add_argument("example", help="a folder beside this file")
     parser.add_argument("--input-mode", default="Pipe", help="Pipe, File or FastFile (%(default)s)")
     parser.add_argument("--runtime", default="auto", help="auto, docker or process (%(default)s)")
-    parser.add_argument("--python", default="", metavar="PYTHON", help="interpreter that has torch")
+    parser.add_argument("--python", default="", metavar="PYTHON", help="interpreter that has the framework")
     parser.add_argument("--state", type=Path, default=STATE, metavar="DIR", help="folder of jobs (.local_mode)")
     arguments = parser.parse_args()
     try:
         host.check()
-        check("example", arguments.example, sorted(folder.parent.name for folder in HERE.glob("*/source")))
+        check("example", arguments.example, EXAMPLES)
         check("INPUT_MODE", arguments.input_mode, INPUT_MODES)
         check("RUNTIME", arguments.runtime, RUNTIMES)
-        data = find_data("cifar10", "", arguments.state)
+        example = EXAMPLES[arguments.example]
+        data = find_data("cifar10", "", arguments.state, FORMS[example.form])
         job = LocalJob(
-            framework="pytorch",
+            framework=example.framework,
+            environment=example.environment,
             state=arguments.state,
             label=arguments.example.replace("_", "-"),
             input_mode=arguments.input_mode,

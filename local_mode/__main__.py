@@ -1,38 +1,51 @@
 """Command line of local_mode.
 
 Run:  python -m local_mode train REQUEST.json [--runtime auto|docker|process] [--stand-ins FILE]
+      python -m local_mode doctor IMAGE|REQUEST.json [--log FILE]   what would fail, before it does
       python -m local_mode serve [--port N] [--background]     AWS's API on this machine
       eval "$(python -m local_mode env)"                       lead this shell's AWS clients there
+      python -m local_mode page                                print a link to the endpoint's page
       python -m local_mode down                                end it
+      python -m local_mode interrupt JOB [--wait SECONDS]      take a spot job's instance away
 
-Exit code of train: 0 Completed, 1 Failed or refused, 2 Stopped.
+Exit code of train: 0 Completed, 1 Failed or refused, 2 Stopped; of doctor: 1 when something must be mended.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_mode import host
 from local_mode.console import Console
-from local_mode.endpoint import DEFAULT_PORT, Files, end, exports, find, start_in_background
+from local_mode.doctor import examination
+from local_mode.endpoint import DEFAULT_PORT, Files, end, find, start_in_background
 from local_mode.errors import LocalModeError
 from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
+from local_mode.jobs.interrupt import interrupt
 from local_mode.jobs.job import Job
 from local_mode.jobs.record import COMPLETED, STOPPED
 from local_mode.jobs.rules import parse
 from local_mode.jobs.sweep import sweep
+from local_mode.page.access import link
 from local_mode.runners import docker, process
 from local_mode.runners.choose import RUNTIMES, choose
 from local_mode.runners.protocol import STOP_GRACE_SECONDS
 from local_mode.runners.stand_in import StandIn, read_stand_ins
+from local_mode.shell import exports, without_proxy
 from local_mode.stopping import stop_signals
+
+if TYPE_CHECKING:
+    from local_mode.channels.s3 import S3
 
 EXIT_COMPLETED, EXIT_FAILED, EXIT_STOPPED = 0, 1, 2
 _PACKING_SECONDS = 300
@@ -57,12 +70,14 @@ def _train(arguments: argparse.Namespace) -> int:
     stand_ins = _stand_ins(arguments)
     image = request.AlgorithmSpecification.TrainingImage
     runner, why = choose(arguments.runtime, image=image, stand_ins=stand_ins, caller=os.environ)
-    console = Console()
+    console = Console(hosts=request.ResourceConfig.host_count)
     console.note(why)
     root = arguments.root.resolve()
     for name in sweep(root, _CLEANERS):
         console.note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
     settings = _settings(arguments)
+    if arguments.aws:
+        settings = replace(settings, s3=_callers_s3(settings.region))
     with stop_signals() as signals:
         job = create(request, runner=runner, root=root, console=console, settings=settings)
         _follow(job, signals, console, arguments.stop_grace)
@@ -86,9 +101,24 @@ def _follow(job: Job, signals: list[int], console: Console, grace: float) -> Non
             answered += 1
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    engine, reason = docker.connect(os.environ)
+    inspect = engine.inspect if engine else None
+    target = Path(arguments.target)
+    if target.suffix == ".json" or target.is_file():
+        log = arguments.log.read_text(encoding="utf-8", errors="replace").splitlines() if arguments.log else None
+        findings = examination.of_request(_read_json(target), log=log, inspect=inspect, reason=reason)
+    else:
+        findings = examination.of_image(arguments.target, inspect=inspect, reason=reason)
+    print("\n".join(map(str, findings)))
+    return EXIT_FAILED if examination.has_failed(findings) else EXIT_COMPLETED
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     files = Files(root=arguments.root.resolve())
     if arguments.background:
+        with contextlib.suppress(LocalModeError):
+            print(f"runs already: process {find(files).pid}; other options need `down` first", file=sys.stderr)
         print(start_in_background(files, [word for word in arguments.words[1:] if word != "--background"]).url)
         return 0
     try:
@@ -104,9 +134,10 @@ def _serve(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             runtime=arguments.runtime,
             stand_ins=_stand_ins(arguments),
-            caller=os.environ,
+            caller=without_proxy(os.environ),
             settings=_settings(arguments),
             cleaners=_CLEANERS,
+            tied=arguments.tied,
         )
     )
     return 0
@@ -118,9 +149,21 @@ def _env(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _page(arguments: argparse.Namespace) -> int:
+    endpoint = find(Files(root=arguments.root.resolve()))
+    print(link(endpoint.url, endpoint.secret, time.time()))
+    return 0
+
+
 def _down(arguments: argparse.Namespace) -> int:
     # SIGTERM gives every job its grace; after it comes what artifacts need to be packed.
     end(Files(root=arguments.root.resolve()), patience=arguments.stop_grace + _PACKING_SECONDS)
+    return 0
+
+
+def _interrupt(arguments: argparse.Namespace) -> int:
+    interrupt(arguments.root.resolve(), arguments.job, wait=arguments.wait)
+    print(f"{arguments.job}: interrupted")
     return 0
 
 
@@ -129,8 +172,17 @@ def _stand_ins(arguments: argparse.Namespace) -> dict[str, StandIn]:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    region = arguments.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     return Settings(shm_bytes=arguments.shm_size, grace_seconds=arguments.stop_grace, region=region)
+
+
+def _callers_s3(region: str) -> "S3":
+    try:
+        from local_mode.channels.s3 import of_caller  # noqa: PLC0415  # brings boto3, which jobs of folders do without
+    except ModuleNotFoundError as error:
+        text = f"`--aws` needs {error.name}, which is not installed: pip install 'local-mode[serve]' does that."
+        raise LocalModeError(text) from None
+    return of_caller(region)
 
 
 def _remove_containers(job_folder: Path) -> None:
@@ -141,7 +193,10 @@ def _remove_containers(job_folder: Path) -> None:
 
 
 _CLEANERS = (process.remove_leftovers, _remove_containers)
-_COMMANDS = {"train": _train, "serve": _serve, "env": _env, "down": _down}
+_COMMANDS = {
+    "train": _train, "doctor": _doctor, "serve": _serve, "env": _env, "page": _page, "down": _down,
+    "interrupt": _interrupt,
+}  # fmt: skip
 
 
 def _read_json(path: Path) -> Any:
@@ -161,6 +216,12 @@ def _size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def _log(text: str) -> Path:
+    if not os.access(text, os.R_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be read; give the log of a run")
+    return Path(text)
+
+
 class _Parser(argparse.ArgumentParser):
     """Ends with exit code 1 on a wrong command line, as on every mistake of the user: 2 means Stopped."""
 
@@ -169,28 +230,43 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="local_mode", description="A local SageMaker.")
+    # As it can be typed: messages name it.
+    program = "local-mode" if Path(sys.argv[0]).name == "local-mode" else "python -m local_mode"
+    parser = _Parser(prog=program, description="A local SageMaker.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     train = commands.add_parser("train", help="run a CreateTrainingJob request", epilog="Exit code: 0 Completed, "
                                 "1 Failed or refused, 2 Stopped.")  # fmt: skip
     train.add_argument("request", type=Path, metavar="REQUEST.json", help="a CreateTrainingJob request")
+    doctor = commands.add_parser("doctor", help="what would fail in an image or a request, before it does")
+    doctor.add_argument("target", metavar="IMAGE|REQUEST.json", help="an image's name, or a request's file")
+    doctor.add_argument("--log", type=_log, metavar="FILE", help="log of a run, for the request's metrics")
+    train.add_argument("--aws", action="store_true",
+                       help="let s3:// be that of your AWS account, with your credentials of now; AWS charges for it"
+                       )  # fmt: skip
     # No abbreviations: --background is taken out of what the process in the background is given.
     serve = commands.add_parser("serve", help="AWS's API on this machine, until SIGTERM", allow_abbrev=False)
     serve.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any free one (%(default)s)")
     serve.add_argument("--background", action="store_true", help="return when it answers, and leave it running")
+    serve.add_argument("--tied", action="store_true", help="end when standard input does")
     env = commands.add_parser("env", help="print what leads a shell's AWS clients to the endpoint")
+    page = commands.add_parser("page", help="print a link, good for an hour, to the endpoint's page in a browser")
     down = commands.add_parser("down", help="stop the endpoint and its jobs")
+    interruption = commands.add_parser("interrupt", help="take the instance of a managed spot training job away")
+    interruption.add_argument("job", metavar="JOB", help="the name of a job that trains")
+    interruption.add_argument("--wait", type=float, default=0.0, metavar="SECONDS",
+                              help="until there is an instance again (%(default)s)")  # fmt: skip
     for command in (train, serve):
         command.add_argument("--runtime", choices=RUNTIMES, default="auto",
                              help="default: Docker if it can, else process")  # fmt: skip
         command.add_argument("--stand-ins", type=Path, metavar="FILE",
                              help="what runs in place of images, without Docker")  # fmt: skip
+        command.add_argument("--region", help="default: AWS_REGION, else us-east-1")
         command.add_argument("--shm-size", type=_size, default=_size("2g"), metavar="SIZE",
                              help="shared memory in Docker (2g)")  # fmt: skip
     for command in (train, serve, down):
         command.add_argument("--stop-grace", type=float, default=STOP_GRACE_SECONDS, metavar="SECONDS",
                              help="from SIGTERM to SIGKILL (%(default)s)")  # fmt: skip
-    for command in (train, serve, env, down):
+    for command in (train, serve, env, page, down, interruption):
         command.add_argument("--root", type=Path, default=Path(".local_mode"), help="folder of all jobs (%(default)s)")
     return parser
 

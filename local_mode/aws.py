@@ -1,4 +1,4 @@
-"""All of AWS that is not ours, by moto in this process; the only importer of moto."""
+"""All of AWS that is not ours, by moto in this process; it and `aws_s3` alone import moto."""
 
 import io
 import threading
@@ -13,9 +13,14 @@ from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.moto_server import werkzeug_app
 
+from local_mode.aws_s3 import Objects
+from local_mode.object_store.objects import ObjectStore
+
 ACCOUNT = DEFAULT_ACCOUNT_ID
 HeaderHandler = werkzeug_app.MotoRequestHandler
 """A request handler that keeps headers with underscores, which metadata of S3 objects may have."""
+SERVICE = "local_mode.service"
+"""In a request's environment: which service it is for."""
 _FORM_BYTES = 1 << 20
 _TRUST = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, '
@@ -33,14 +38,18 @@ _SIMULATED = (
 class Aws:
     """A WSGI application that answers as AWS would; who may call it is for others to check."""
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, store: ObjectStore) -> None:
+        """`store` keeps the objects of S3."""
         self._region = region
+        self._s3 = Objects(region, store)
         vars(werkzeug_app)["DISABLE_GLOBAL_CORS"] = True  # it would allow any web page's origin
         self._moto = werkzeug_app.DomainDispatcherApplication(_make_app)
         self._lock = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        if environ[SERVICE] == "s3":
+            return self._s3.answer(environ, start_response, self._moto)
         form = _form(environ)
         action = form.get("Action", [""])[0]
         if action == "SimulatePrincipalPolicy":

@@ -17,7 +17,9 @@ _MB = 1e6
 class Console:
     """Follows one job. Progress is one line that overwrites itself on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, out: BinaryIO | None = None, err: TextIO | None = None) -> None:
+    def __init__(self, out: BinaryIO | None = None, err: TextIO | None = None, *, hosts: int = 1) -> None:
+        """With several `hosts`, what one of them says or reads begins with its name."""
+        self._several = hosts > 1
         self._out = out or sys.stdout.buffer
         self._err = err or sys.stderr
         self._live = self._err.isatty()
@@ -27,8 +29,11 @@ class Console:
         self._drawn = False
         self._deaf = False
 
-    def line(self, text: bytes) -> None:
-        """Write one line of the job's log."""
+    def line(self, text: bytes, host: str) -> None:
+        """Write one line of a host's log."""
+        if self._several:
+            # A last line without an end is not to run into the next of another host.
+            text = f"{host} | ".encode() + text + (b"" if text.endswith(b"\n") else b"\n")
         with self._lock:
             self._wipe()
             self._write(text)
@@ -37,7 +42,7 @@ class Console:
         """Write a status change; at an end, the channels' totals before it."""
         if secondary == "Training":
             self._started = time.monotonic()
-        if secondary in ("Uploading", "Failed", "Stopped"):
+        if secondary in ("Uploading", "Failed", "Stopped", "Starting"):
             self._finish_progress()
         self.note(f"{secondary} - {message}")
 
@@ -47,21 +52,22 @@ class Console:
             self._wipe()
             self._tell(f"{time.strftime('%H:%M:%S')} {text}\n")
 
-    def progress(self, channel: str, epoch: int, bytes_sent: int) -> None:
-        """Take in a channel's progress, and show it when it is time to."""
+    def progress(self, channel: str, epoch: int, bytes_sent: int, host: str) -> None:
+        """Take in the progress of a host's channel, and show it when it is time to."""
+        name = f"{host} {channel}" if self._several else channel
         with self._lock:
-            state = self._channels.setdefault(channel, _Progress(channel, self._started))
+            state = self._channels.setdefault(name, _Progress(channel, self._started))
             now = time.monotonic()
             state.take(now, epoch, bytes_sent)
             if self._live:
                 self._wipe()
-                line = " | ".join(f"{name} {item}" for name, item in self._channels.items())
+                line = " | ".join(f"{key} {item}" for key, item in self._channels.items())
                 # One column less than there is: a line that wraps cannot be overwritten.
                 self._tell("\r" + line[: shutil.get_terminal_size().columns - 1])
                 self._drawn = True
             elif now >= state.next_line and state.moved():
                 state.next_line = now + _LINE_SECONDS
-                self._tell(f"{time.strftime('%H:%M:%S')} {channel} {state}\n")
+                self._tell(f"{time.strftime('%H:%M:%S')} {name} {state}\n")
 
     def summary(self, description: Mapping[str, Any], folder: Path) -> None:
         """Write how the job ended and where things are."""
@@ -69,7 +75,7 @@ class Console:
         if reason := description.get("FailureReason"):
             rows.append(("reason", _cause(reason)))
         rows += [("metric", f"{m['MetricName']} = {m['Value']:g}") for m in description["FinalMetricDataList"]]
-        if (folder / "model.tar.gz").exists():
+        if (folder / "model.tar.gz").exists() or (folder / "model").is_dir():
             rows.append(("model", description["ModelArtifacts"]["S3ModelArtifacts"]))
         rows.append(("folder", f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}"))
         with self._lock:

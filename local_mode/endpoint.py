@@ -2,15 +2,15 @@
 
 import contextlib
 import fcntl
+import hmac
 import json
 import os
 import secrets
-import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,10 +18,8 @@ from local_mode.errors import LocalModeError
 
 DEFAULT_PORT = 4640
 _START_SECONDS = 60
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.02
 _TELEMETRY = "SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n"
-_UNSET = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-          "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SAGEMAKER")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +31,11 @@ class Endpoint:
     region: str
     access_key: str
     secret: str
+
+    @property
+    def proxy_password(self) -> str:
+        """What the proxy is asked with: it tells nothing of the secret, and lives as long."""
+        return hmac.new(self.secret.encode(), b"proxy", "sha256").hexdigest()[:32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,21 @@ class Files:
         return self.root / "endpoint.log"
 
     @property
+    def objects(self) -> Path:
+        """The objects of the embedded S3."""
+        return self.root / "s3"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the endpoint's own authority."""
+        return self.root / "ca.pem"
+
+    @property
+    def authority_key(self) -> Path:
+        """Its key."""
+        return self.root / "ca_key.pem"
+
+    @property
     def sdk(self) -> Path:
         """The SageMaker SDK's configuration for shells that use the endpoint."""
         return self.root / "sagemaker-config.yaml"
@@ -83,6 +101,7 @@ def hold(files: Files) -> int:
     except BlockingIOError:
         os.close(held)
         raise LocalModeError(f"An endpoint runs in {files.root} already; `env` says where, `down` ends it.") from None
+    withdraw(files)  # one that was killed left its file: its process is another by now, and not for `end` to signal
     return held
 
 
@@ -92,14 +111,14 @@ def access_key(files: Files) -> tuple[str, str]:
         kept = json.loads(files.key.read_text(encoding="utf-8"))
         return str(kept["access_key"]), str(kept["secret"])
     made = {"access_key": f"LOCAL{secrets.token_hex(8).upper()}", "secret": secrets.token_urlsafe(30)}
-    _write(files.key, json.dumps(made))
+    write_private(files.key, json.dumps(made))
     return made["access_key"], made["secret"]
 
 
 def publish(files: Files, endpoint: Endpoint) -> None:
     """Let others find the endpoint."""
-    _write(files.sdk, _TELEMETRY)
-    _write(files.endpoint, json.dumps(asdict(endpoint), indent=2))
+    write_private(files.sdk, _TELEMETRY)
+    write_private(files.endpoint, json.dumps(asdict(endpoint), indent=2))
 
 
 def withdraw(files: Files) -> None:
@@ -119,24 +138,6 @@ def find(files: Files) -> Endpoint:
     raise LocalModeError(f"No endpoint runs in {files.root}; start one with `make local-up` or `local-mode serve`.")
 
 
-def exports(files: Files, endpoint: Endpoint, caller: Mapping[str, str]) -> str:
-    """Shell commands that lead every AWS client of a shell to the endpoint."""
-    direct = ",".join(dict.fromkeys(["127.0.0.1", "localhost", *filter(None, _no_proxy(caller).split(","))]))
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint.url,
-        "AWS_ACCESS_KEY_ID": endpoint.access_key,
-        "AWS_SECRET_ACCESS_KEY": endpoint.secret,
-        "AWS_REGION": endpoint.region,
-        "AWS_DEFAULT_REGION": endpoint.region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(files.sdk),
-        "NO_PROXY": direct,
-        "no_proxy": direct,
-    }
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    return "\n".join([f"unset {' '.join(_UNSET)}", *lines])
-
-
 def start_in_background(files: Files, arguments: Sequence[str]) -> Endpoint:
     """Start `serve` with `arguments` as a process that outlives this one; returns when it answers.
 
@@ -145,19 +146,31 @@ def start_in_background(files: Files, arguments: Sequence[str]) -> Endpoint:
     """
     with contextlib.suppress(LocalModeError):
         return find(files)
+    return launch(files, arguments, stdin=subprocess.DEVNULL)[1]
+
+
+def launch(
+    files: Files, arguments: Sequence[str], *, stdin: int, cwd: Path | None = None
+) -> tuple[subprocess.Popen[bytes], Endpoint]:
+    """Start `serve` with `arguments` as a process of its own, its output in the log; returns when it answers.
+
+    Raises:
+        LocalModeError: it ends at once, or does not answer; the text is what it said.
+    """
     files.root.mkdir(parents=True, exist_ok=True)
     with files.log.open("ab") as log:
         begin = log.tell()
         argv = [sys.executable, "-m", "local_mode", "serve", *arguments]
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
-        )
+        process = subprocess.Popen(argv, stdin=stdin, stdout=log, stderr=log, start_new_session=True, cwd=cwd)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(LocalModeError):
-            return find(files)
+            return process, find(files)
         time.sleep(_LOOK_SECONDS)
     process.kill()
+    process.wait()
+    if process.stdin:
+        process.stdin.close()
     said = files.log.read_bytes()[begin:].decode("utf-8", "replace").strip()
     raise LocalModeError(f"The endpoint did not start; {files.log} says: {said[-1000:] or 'nothing'}")
 
@@ -177,10 +190,6 @@ def end(files: Files, patience: float) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _no_proxy(caller: Mapping[str, str]) -> str:
-    return caller.get("no_proxy") or caller.get("NO_PROXY") or ""
-
-
 def _is_held(files: Files) -> bool:
     try:
         descriptor = os.open(files.lock, os.O_RDWR)
@@ -195,8 +204,8 @@ def _is_held(files: Files) -> bool:
     return False
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all, and for its owner's eyes only."""
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole or not at all, and for its owner's eyes only."""
     half = path.with_name(f".{path.name}.part")
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,6 +1,7 @@
 """Assembles the endpoint: jobs, runners, the HTTP face and all of AWS behind it, in one process."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -9,16 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local_mode.api import server
+from local_mode.api.certificates import Authority
+from local_mode.api.job_listener import Doors
+from local_mode.api.proxy import Proxy, ProxyHandler
 from local_mode.api.signature import AccessKey
 from local_mode.api.training_jobs import TrainingJobs
 from local_mode.aws import Aws, HeaderHandler
+from local_mode.channels.s3 import S3
+from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
 from local_mode.errors import LocalModeError
-from local_mode.instance.s3 import S3
 from local_mode.jobs.execution import Settings
 from local_mode.jobs.log_stream import LogStream
 from local_mode.jobs.service import Service
 from local_mode.jobs.sweep import Cleaner, sweep
+from local_mode.object_store.objects import ObjectStore
+from local_mode.page.access import link
+from local_mode.page.views import Page
 from local_mode.runners.choose import choose
 from local_mode.runners.protocol import Runner
 from local_mode.runners.stand_in import StandIn
@@ -27,8 +35,12 @@ from local_mode.stopping import stop_signals
 _LOOK_SECONDS = 0.1
 
 
-class _Handler(server.Handler, HeaderHandler):
-    """Ours before moto's: raw headers for the signature, and metadata with underscores."""
+class _Handler(ProxyHandler, HeaderHandler):
+    """Ours before moto's: the proxy, raw headers for the signature, and metadata with underscores."""
+
+
+class _JobHandler(server.Handler, HeaderHandler):
+    """For programs of jobs: the same but for the proxy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +57,8 @@ class Plan:
     """The environment of whoever serves."""
     settings: Settings
     cleaners: tuple[Cleaner, ...]
+    tied: bool = False
+    """End when standard input does, as it does with whoever started this, however that ended."""
 
 
 def serve(plan: Plan) -> None:
@@ -56,31 +70,43 @@ def serve(plan: Plan) -> None:
     files = Files(root=plan.root.resolve())
     hold(files)  # to the end of the process: the folder is never without an owner
     with stop_signals() as signals:
+        if plan.tied:
+            threading.Thread(target=_end_with_input, daemon=True, name="tied").start()
         for name in sweep(files.root, plan.cleaners):
             note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
         try:
             listener = server.listen(plan.port)
         except OSError as error:
-            text = f"Cannot listen on port {plan.port}: {error.strerror}; give another in --port."
+            text = (
+                f"Cannot listen on port {plan.port}: {error.strerror}; give another: --port, or make local-up PORT=N."
+            )
             raise LocalModeError(text) from None
         name, secret = access_key(files)
         key = AccessKey(id=name, secret=secret)
         url = f"http://{server.LOOPBACK}:{listener.getsockname()[1]}"
-        aws = Aws(plan.settings.region)
-        s3 = S3(endpoint=url, access_key=key.id, secret=key.secret, region=plan.settings.region)
+        found = Endpoint(pid=os.getpid(), url=url, region=plan.settings.region, access_key=name, secret=secret)
+        store = ObjectStore(files.objects)
+        aws = Aws(plan.settings.region, store)
+        s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
+        doors = Doors(behind=aws, body=store.body, handler=_JobHandler, note=note)
         service = Service(
             root=files.root,
-            settings=replace(plan.settings, s3=s3),
+            settings=replace(plan.settings, s3=s3, door=doors),
             choose=lambda image: _choose(plan, image),
-            listen=lambda request: LogStream(request.TrainingJobName, aws.put_log_events, note),
+            listen=lambda request: LogStream(
+                request.TrainingJobName, aws.put_log_events, note, hosts=request.ResourceConfig.cluster.hosts
+            ),
         )
-        front = server.Front(operations=TrainingJobs(service), behind=aws, key=key, note=note)
-        http = server.make(front, listener, _Handler)
+        page = Page(jobs=service, secret=secret, root=files.root)
+        front = server.Front(
+            operations=TrainingJobs(service), behind=aws, key=key, body=store.body, note=note, page=page
+        )
+        http = server.make(front, listener, _handler(files, found.proxy_password))
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="http").start()
-        region = plan.settings.region
-        publish(files, Endpoint(pid=os.getpid(), url=url, region=region, access_key=key.id, secret=key.secret))
+        publish(files, found)
         note(f"serving {url}, jobs in {files.root}")
-        note(f'for a shell: eval "$(python -m local_mode env --root {files.root})"')
+        note(f'for a shell: eval "$({sys.executable} -m local_mode env --root {files.root})"')
+        note(f"in a browser, within the hour: {link(url, secret, time.time())}")
         try:
             _until_stopped(signals, service)
         finally:
@@ -88,12 +114,25 @@ def serve(plan: Plan) -> None:
             http.shutdown()
             http.server_close()
             listener.close()
+            store.close()
     note("ended")
+
+
+def _handler(files: Files, password: str) -> type[_Handler]:
+    authority = Authority(certificate=files.authority, key=files.authority_key)
+    proxy = Proxy(authority=authority, password=password, note=note)
+    return type("_ProxyHandler", (_Handler,), {"proxy": proxy})
 
 
 def note(text: str) -> None:
     """Tell whoever runs the service."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _end_with_input() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _until_stopped(signals: list[int], service: Service) -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,6 +39,8 @@ class LocalJob:
     """Of all channels but `code`."""
     code: Path | None = None
     """Folder of the channel `code`, in File mode: a script of the user's own."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that the request gives the container."""
     state: Path = STATE
     """Folder of jobs, requests and prepared data."""
 
@@ -52,6 +54,7 @@ def build_request(job: LocalJob, name: str) -> dict[str, Any]:
     return {
         "TrainingJobName": name,
         "HyperParameters": dict(job.hyperparameters),
+        "Environment": dict(job.environment),
         "AlgorithmSpecification": {
             "TrainingImage": image_name(job.framework),
             "TrainingInputMode": job.input_mode,
@@ -79,7 +82,9 @@ def hand_over(job: LocalJob, runtime: str, python: str | None) -> NoReturn:
     if runner.name == "process":
         path = state / "stand-ins.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({image: stand_in(job.framework, python)}, indent=2) + "\n")
+        # Those of other frameworks stay: `make local-up` takes them all.
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        write_whole(path, json.dumps({**kept, image: stand_in(job.framework, python)}, indent=2) + "\n")
         stand_ins = ("--stand-ins", str(path))
     name = f"{job.label}-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() // 1_000_000 % 1000:03d}"
     request = state / "requests" / f"{name}.json"
@@ -101,7 +106,7 @@ def stand_in(framework: str, python: str | None) -> dict[str, Any]:
     return {
         "interpreter": str(interpreter.find(framework, python)),
         "python_path": [str(ROOT / "containers" / "common"), str(ROOT / entry["folder"])],
-        "environment": {"TRAINJOB_PROGRAMS": entry["package"], "PYTHONUNBUFFERED": "1"},
+        "environment": {"TRAINJOB_PROGRAMS": entry["package"], "PYTHONUNBUFFERED": "1", **entry["environment"]},
         "train": ["-m", "trainjob.launch"],
     }
 

@@ -55,9 +55,19 @@ def docker_client() -> "Iterator[docker.DockerClient]":
 @pytest.fixture(scope="session")
 def pytorch_image(docker_client: "docker.DockerClient") -> str:
     """The name of the PyTorch image, which is in the engine."""
-    name = image_name("pytorch")
-    if not docker_client.images.list(name):
-        miss(f"the engine has no image '{name}'; run 'make build/pytorch'")
+    return _built("pytorch", docker_client)
+
+
+@pytest.fixture(scope="session")
+def keras_image(docker_client: "docker.DockerClient") -> str:
+    """The name of the Keras image, which is in the engine."""
+    return _built("keras", docker_client)
+
+
+def _built(framework: str, client: "docker.DockerClient") -> str:
+    name = image_name(framework)
+    if not client.images.list(name):
+        miss(f"the engine has no image '{name}'; run 'make build/{framework}'")
     return name
 
 

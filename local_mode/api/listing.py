@@ -3,77 +3,62 @@
 import base64
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from local_mode.api.wire import ApiError
+from local_mode.jobs.store import Place, Query
 
 Document = dict[str, Any]
 _PAGE = 10
 """Jobs of a page when MaxResults is not given."""
-_SUMMARY = (
-    "TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime", "TrainingJobStatus",
-    "SecondaryStatus",
-)  # fmt: skip
+_SORTS = {"Name": "name", "CreationTime": "created", "Status": "status"}
 _KEYS = {"Name": "TrainingJobName", "CreationTime": "CreationTime", "Status": "TrainingJobStatus"}
-_Key = tuple[Any, str]
 
 
-def list_jobs(request: Document, jobs: Iterable[Document]) -> Document:
-    """The page of `jobs` that the request asks for.
+def list_jobs(request: Document, find: Callable[[Query], list[Document]]) -> Document:
+    """The page that the request asks for of the jobs that `find` finds.
 
     Raises:
         ApiError: NextToken is none of ours, or belongs to another request.
     """
-    field, backwards = _KEYS[request.get("SortBy", "CreationTime")], request.get("SortOrder") == "Descending"
-    chosen = sorted((job for job in jobs if _is_wanted(request, job)), key=_key(field), reverse=backwards)
-    if token := request.get("NextToken"):
-        last = _read(token, request)
-        chosen = [job for job in chosen if (_key(field)(job) < last if backwards else _key(field)(job) > last)]
-    most = request.get("MaxResults", _PAGE)
+    sort, most = request.get("SortBy", "CreationTime"), request.get("MaxResults", _PAGE)
+    token = request.get("NextToken")
+    query = Query(
+        contains=request.get("NameContains", ""),
+        created=_between(request, "CreationTime"),
+        modified=_between(request, "LastModifiedTime"),
+        sort=_SORTS[sort],
+        backwards=request.get("SortOrder") == "Descending",
+        after=_read(token, request) if token else None,
+        limit=most + 1,
+    )
+    # No job here has a warm pool or a training plan.
+    chosen = [] if {"WarmPoolStatusEquals", "TrainingPlanArnEquals"} & request.keys() else find(query)
     page = chosen[:most]
     status = request.get("StatusEquals")
     # As documented: a page is cut first, and only then those of another status are left out of it.
-    shown = [job for job in page if status is None or job["TrainingJobStatus"] == status]
-    answer: Document = {"TrainingJobSummaries": [_summary(job) for job in shown]}
+    answer: Document = {
+        "TrainingJobSummaries": [job for job in page if status is None or job["TrainingJobStatus"] == status]
+    }
     if len(chosen) > most:
-        answer["NextToken"] = _write(_key(field)(page[-1]), request)
+        answer["NextToken"] = _write((page[-1][_KEYS[sort]], page[-1]["TrainingJobName"]), request)
     return answer
 
 
-def _is_wanted(request: Document, job: Document) -> bool:
-    return (
-        request.get("NameContains", "").lower() in job["TrainingJobName"].lower()
-        and _is_between(request, "CreationTime", job["CreationTime"])
-        and _is_between(request, "LastModifiedTime", job["LastModifiedTime"])
-        # No job here has a warm pool or a training plan.
-        and "WarmPoolStatusEquals" not in request
-        and "TrainingPlanArnEquals" not in request
-    )
-
-
-def _is_between(request: Document, field: str, time: float) -> bool:
-    return bool(request.get(f"{field}After", -math.inf) < time < request.get(f"{field}Before", math.inf))
-
-
-def _key(field: str) -> Callable[[Document], _Key]:
-    """Sorts by a field, then by name, so that every job has a place of its own."""
-    return lambda job: (job[field], job["TrainingJobName"])
-
-
-def _summary(job: Document) -> Document:
-    return {name: job[name] for name in _SUMMARY if name in job}
+def _between(request: Document, field: str) -> tuple[float, float]:
+    return request.get(f"{field}After", -math.inf), request.get(f"{field}Before", math.inf)
 
 
 def _filters(request: Document) -> Document:
     return {key: value for key, value in sorted(request.items()) if key not in ("NextToken", "MaxResults")}
 
 
-def _write(last: _Key, request: Document) -> str:
+def _write(last: Place, request: Document) -> str:
     return base64.urlsafe_b64encode(json.dumps([last, _filters(request)]).encode()).decode()
 
 
-def _read(token: str, request: Document) -> _Key:
+def _read(token: str, request: Document) -> Place:
     """The key of the last job shown: jobs that were made or removed since do not shift the pages."""
     try:
         (value, name), filters = json.loads(base64.urlsafe_b64decode(token))

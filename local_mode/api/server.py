@@ -1,21 +1,23 @@
 """One port for all of AWS: who may call, and which of the two answers, the jobs here or the services behind."""
 
-import hashlib
+import re
 import socket
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import IO, Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wsgi import ClosingIterator
 
-from local_mode.api import wire
+from local_mode.api import hosts, wire
 from local_mode.api.signature import AccessKey, Signed, admit, service_of, verify
 from local_mode.api.training_jobs import TrainingJobs
 from local_mode.api.validation import has_operation
 from local_mode.api.wire import ApiError
+from local_mode.object_store.body import Body
+from local_mode.page.views import is_for_page
 
 LOOPBACK = "127.0.0.1"
 HOSTS = (LOOPBACK, "localhost")
@@ -27,9 +29,19 @@ _CLOSED = ("/moto-api", "/moto_api", "/latest/")
 _JSON_BYTES = 8 << 20
 _OBJECT_BYTES = 5 << 30
 """What S3 takes in one request."""
-_IN_MEMORY = 8 << 20
 _CHUNK = 1 << 20
 _HEADERS = "local_mode.headers"
+_HOST = re.compile(r"(?P<name>[^:]*)(?::[0-9]{1,5})?")
+DIVERTED = "local_mode.diverted"
+"""In a request's environment: the host of AWS whose TLS connection ended here, by the name it was asked for."""
+
+
+Guard = Callable[[str, WSGIEnvironment, Body], None]
+"""Refuses a request for a service with an ApiError, or lets it pass."""
+
+
+def _let_pass(service: str, environ: WSGIEnvironment, body: Body) -> None:
+    pass
 
 
 class Handler(WSGIRequestHandler):
@@ -51,44 +63,62 @@ class Handler(WSGIRequestHandler):
 class Front:
     """The WSGI application."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it stands between, each by its name
         self,
         *,
-        operations: TrainingJobs,
+        operations: TrainingJobs | None,
         behind: WSGIApplication,
         key: AccessKey,
+        body: Callable[[bool], Body],
         note: Callable[[str], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        hosts: tuple[str, ...] = HOSTS,
+        guard: Guard = _let_pass,
+        page: WSGIApplication | None = None,
     ) -> None:
-        """`behind` answers for all other services; `note` is told of our own defects."""
-        self._operations, self._behind = operations, behind
+        """`behind` answers for all other services; `note` is told of our own defects; `page` is for browsers.
+
+        `body` makes a place for a request's body; it is told whether that may become an object. `hosts` are the names
+        that clients call this machine by. `guard` is asked about every request that is signed with the key.
+        """
+        self._page = page
+        self._operations, self._behind, self._body = operations, behind, body
         self._key, self._note, self._clock = key, note, clock
+        self._hosts, self._guard = hosts, guard
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         service = ""
         try:
-            _check_caller(environ)
+            _check_caller(environ, self._hosts)
+            if self._page is not None and DIVERTED not in environ and is_for_page(environ):
+                return self._page(environ, start_response)
             target = environ.get("REQUEST_URI") or environ["RAW_URI"]
             request = Signed(method=environ["REQUEST_METHOD"], target=target, headers=environ[_HEADERS])
             service = service_of(request)
             admit(request, self._key, now=self._clock())
-            with _read(environ, _OBJECT_BYTES if service == "s3" else _JSON_BYTES) as body:
+            with ExitStack() as held:
+                body = held.enter_context(self._body(service == "s3"))
+                _read(environ, body, _OBJECT_BYTES if service == "s3" else _JSON_BYTES)
                 verify(request, self._key, body_sha256=body.sha256)
-                return self._answer(service, environ, body, start_response)
+                self._guard(service, environ, body)
+                _take_over(environ)
+                answer = self._answer(service, environ, body, start_response)
+                # Its bytes are sent later, and may come from the body: that is closed with it.
+                return ClosingIterator(answer, held.pop_all().close)
         except ApiError as problem:
-            answer = wire.error(problem, service)
+            refusal = wire.error(problem, service, environ.get("CONTENT_TYPE", ""))
         except NotImplementedError as error:
             text = f"local_mode's stand-in for {service} does not have this operation: {error}"
-            answer = wire.error(ApiError("NotImplemented", text, 501), service)
+            refusal = wire.error(ApiError("NotImplemented", text, 501), service)
         except Exception as error:  # noqa: BLE001  # the outermost frame of a request: it must be answered
             self._note(traceback.format_exc())
             text = f"{type(error).__name__}: {error}"
-            answer = wire.error(ApiError("InternalFailure", text, 500), service)
-        return answer(environ, start_response)
+            refusal = wire.error(ApiError("InternalFailure", text, 500), service)
+        return refusal(environ, start_response)
 
     def _answer(
-        self, service: str, environ: WSGIEnvironment, body: IO[bytes], start_response: StartResponse
+        self, service: str, environ: WSGIEnvironment, body: Body, start_response: StartResponse
     ) -> Iterable[bytes]:
         if service not in SERVICES:
             text = f"local_mode has no {service!r}; it has {', '.join(SERVICES)}."
@@ -98,16 +128,11 @@ class Front:
             if not has_operation(operation):
                 raise ApiError("UnknownOperationException", f"SageMaker has no operation {operation!r}.")
             document = wire.read(body.read())
-            if self._operations.has(operation, document):
+            if self._operations and self._operations.has(operation, document):
                 return wire.result(self._operations.answer(operation, document))(environ, start_response)
-            body.seek(0)
-        environ["wsgi.input"] = body
-        # Read whole now, while the body is open: a large answer is in memory behind anyway.
-        answer = self._behind(environ, start_response)
-        try:
-            return [b"".join(answer)]
-        finally:
-            cast(Any, getattr(answer, "close", lambda: None))()
+            body.rewind()
+        environ |= {"wsgi.input": body, "local_mode.service": service}
+        return self._behind(environ, start_response)
 
 
 def make(app: WSGIApplication, listener: socket.socket, handler: type[WSGIRequestHandler]) -> BaseWSGIServer:
@@ -116,16 +141,16 @@ def make(app: WSGIApplication, listener: socket.socket, handler: type[WSGIReques
     return make_server(host, port, app, threaded=True, request_handler=handler, fd=listener.fileno())
 
 
-def listen(port: int) -> socket.socket:
-    """A socket on loopback; 0 is any free port.
+def listen(port: int, address: str = LOOPBACK) -> socket.socket:
+    """A socket on an address of this machine; 0 is any free port.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken, or this machine does not have the address.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((LOOPBACK, port))
+        listener.bind((address, port))
         listener.listen(128)
     except OSError:
         listener.close()
@@ -133,25 +158,36 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def _check_caller(environ: WSGIEnvironment) -> None:
+def _check_caller(environ: WSGIEnvironment, names: tuple[str, ...]) -> None:
     """Refuse what a browser would send for a page, before anything of it is read."""
-    host = environ.get("HTTP_HOST", "").rpartition(":")[0] or environ.get("HTTP_HOST", "")
-    if host not in HOSTS:
-        raise ApiError("AccessDeniedException", f"Host {host!r} is not this machine; call {' or '.join(HOSTS)}.", 403)
+    given = environ.get("HTTP_HOST", "")
+    # What is no port would be read by others as more of the name.
+    found = _HOST.fullmatch(given)
+    host = found["name"] if found else given
+    # Only who has the proxy's password gets as far as a TLS connection that ends here.
+    expected = (environ[DIVERTED],) if DIVERTED in environ else names
+    if hosts.normal(host) not in expected:
+        text = f"Host {host!r} is not whom this connection is to; call {' or '.join(expected)}."
+        raise ApiError("AccessDeniedException", text, 403)
     if "HTTP_ORIGIN" in environ:
         raise ApiError("AccessDeniedException", "Requests of web pages (Origin) are refused.", 403)
     if environ.get("PATH_INFO", "").startswith(_CLOSED):
         raise ApiError("AccessDeniedException", f"{environ['PATH_INFO']} is closed.", 403)
 
 
-class _Body(tempfile.SpooledTemporaryFile[bytes]):
-    """A request's body, on disk when it is large."""
+def _take_over(environ: WSGIEnvironment) -> None:
+    """Let a request to a host of AWS look like one to this endpoint: the bucket is in the path, not in the name."""
+    if DIVERTED not in environ:
+        return
+    environ["HTTP_HOST"] = f"{LOOPBACK}:{environ['SERVER_PORT']}"
+    if bucket := hosts.bucket(environ[DIVERTED]):
+        for name in ("PATH_INFO", "REQUEST_URI", "RAW_URI"):
+            rest = environ[name]
+            environ[name] = f"/{bucket}{rest[1:] if rest == '/' or rest.startswith('/?') else rest}"
 
-    sha256 = ""
 
-
-def _read(environ: WSGIEnvironment, most: int) -> _Body:
-    """The body, whole.
+def _read(environ: WSGIEnvironment, body: Body, most: int) -> None:
+    """Bring all of the body in.
 
     Raises:
         ApiError: it has more than `most` bytes, or fewer than it says.
@@ -160,17 +196,12 @@ def _read(environ: WSGIEnvironment, most: int) -> _Body:
     if length and (not length.isdigit() or int(length) > most):
         raise ApiError("RequestEntityTooLargeException", f"A request has at most {most} bytes.", 413)
     left = int(length) if length else most + 1 if environ.get("wsgi.input_terminated") else 0
-    body, digest, got = _Body(_IN_MEMORY), hashlib.sha256(), 0
-    while got < left and (chunk := environ["wsgi.input"].read(min(_CHUNK, left - got))):
-        got += len(chunk)
-        digest.update(chunk)
+    while body.size < left and (chunk := environ["wsgi.input"].read(min(_CHUNK, left - body.size))):
         body.write(chunk)
-    if got > most:
+    if body.size > most:
         raise ApiError("RequestEntityTooLargeException", f"A request has at most {most} bytes.", 413)
-    if length and got < left:
-        raise ApiError("IncompleteBody", f"The body ended after {got} of {left} bytes.")
-    body.seek(0)
-    body.sha256 = digest.hexdigest()
-    if got:
-        environ["CONTENT_LENGTH"] = str(got)
-    return body
+    if length and body.size < left:
+        raise ApiError("IncompleteBody", f"The body ended after {body.size} of {left} bytes.")
+    body.rewind()
+    if body.size:
+        environ["CONTENT_LENGTH"] = str(body.size)

@@ -1,16 +1,20 @@
-"""Checks that a request was signed with the endpoint's own key: Signature Version 4, recomputed with botocore."""
+"""Checks that a request was signed with the endpoint's own key, by signing it again with botocore.
+
+Signature Version 4; and Version 2 of URLs for S3, because those are what boto3 presigns by default in old regions.
+"""
 
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
-from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.auth import HmacV1QueryAuth, S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest, HTTPHeaders
 from botocore.credentials import Credentials
 
+from local_mode.api import hosts
 from local_mode.api.wire import ApiError
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -57,6 +61,8 @@ class _Claim:
     """Of a presigned URL."""
     payload: str
     """Hash of the body as the request tells it; empty when it does not."""
+    expires: str = ""
+    """Seconds since 1970; of URLs of Version 2 alone."""
 
 
 def service_of(request: Signed) -> str:
@@ -102,8 +108,12 @@ def _claim(request: Signed) -> _Claim:
             return _from_header(request, header)
         if query.get("X-Amz-Algorithm") == ALGORITHM:
             return _from_query(query)
+        if "AWSAccessKeyId" in query:
+            return _from_old_query(query)
     except (KeyError, ValueError):
-        raise ApiError("IncompleteSignatureException", "The signature is not one of Version 4.", 403) from None
+        raise ApiError(
+            "IncompleteSignatureException", "The signature is not one of Version 4, nor a URL's of Version 2.", 403
+        ) from None
     raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
 
 
@@ -121,6 +131,11 @@ def _from_query(query: Mapping[str, str]) -> _Claim:
     return _make(scope, names, signature, query["X-Amz-Date"], lives, "UNSIGNED-PAYLOAD")
 
 
+def _from_old_query(query: Mapping[str, str]) -> _Claim:
+    return _Claim(key=query["AWSAccessKeyId"], date="", region="", service="s3", names=(), time="", lives=None,
+                  signature=query["Signature"], payload="UNSIGNED-PAYLOAD", expires=query["Expires"])  # fmt: skip
+
+
 def _make(scope: str, names: str, signature: str, time: str, lives: timedelta | None, payload: str) -> _Claim:
     key, date, region, service, end = scope.split("/")
     signed = tuple(names.split(";"))
@@ -132,6 +147,10 @@ def _make(scope: str, names: str, signature: str, time: str, lives: timedelta | 
 
 
 def _check_time(claim: _Claim, now: datetime) -> None:
+    if claim.expires:
+        if not (claim.expires.isdigit() and now.timestamp() <= int(claim.expires) <= (now + _LONGEST).timestamp()):
+            raise ApiError("AccessDenied", "Request has expired", 403)
+        return
     try:
         signed = datetime.strptime(claim.time, _TIME).replace(tzinfo=UTC)
     except ValueError:
@@ -142,6 +161,8 @@ def _check_time(claim: _Claim, now: datetime) -> None:
 
 
 def _signature(request: Signed, claim: _Claim, key: AccessKey, payload: str) -> str:
+    if claim.expires:
+        return _old_signature(request, claim, key)
     base = _S3 if claim.service == "s3" else _Other
     auth = base(Credentials(key.id, key.secret), claim.service, claim.region)
     auth.names = claim.names
@@ -152,6 +173,16 @@ def _signature(request: Signed, claim: _Claim, key: AccessKey, payload: str) -> 
     again.context["timestamp"] = claim.time
     canonical = auth.canonical_request(again)
     return str(auth.signature(auth.string_to_sign(again, canonical), again))
+
+
+def _old_signature(request: Signed, claim: _Claim, key: AccessKey) -> str:
+    auth = _Old(Credentials(key.id, key.secret), claim.expires)
+    headers = HTTPHeaders()
+    for name, value in request.headers:
+        headers.add_header(name, value)
+    bucket = hosts.bucket(request.header("host"))
+    url = urlsplit(f"http://localhost{request.target}")
+    return str(auth.get_signature(request.method, url, headers, auth_path=f"/{bucket}{url.path}" if bucket else None))
 
 
 def _without_signature(request: Signed) -> str:
@@ -182,3 +213,8 @@ class _Other(_Recomputed, SigV4Auth):  # type: ignore[misc]  # botocore has no t
 
 class _S3(_Recomputed, S3SigV4Auth):  # type: ignore[misc]
     pass
+
+
+class _Old(HmacV1QueryAuth):  # type: ignore[misc]
+    def _get_date(self) -> str:
+        return str(self._expires)

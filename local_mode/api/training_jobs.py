@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from local_mode.api import tuning_jobs
 from local_mode.api.listing import list_jobs
 from local_mode.api.validation import answered, check
 from local_mode.api.wire import ApiError
 from local_mode.errors import LocalModeError, ResourceInUseError, UnknownJobError
+from local_mode.jobs.store import Query
 
 Document = dict[str, Any]
 _MOST_TAGS = 50
 _JOB_ARN = ":training-job/"
 _NOT_RUN = {
-    "CreateHyperParameterTuningJob": "tune hyperparameters",
     "CreateProcessingJob": "run processing jobs",
     "CreateTransformJob": "run transform jobs",
     "CreateAutoMLJob": "run AutoML jobs",
@@ -20,9 +21,11 @@ _NOT_RUN = {
     "CreateCompilationJob": "compile models",
     "CreateLabelingJob": "run labeling jobs",
     "StartPipelineExecution": "run pipelines",
-    "UpdateTrainingJob": "change a running training job",
 }
 """Operations whose mere record would look like work that was done."""
+
+_UPDATED = ("ResourceConfig", "ProfilerConfig", "RemoteDebugConfig")
+_DEBUGGABLE = ("Downloading", "Training")
 
 
 class Jobs(Protocol):
@@ -36,8 +39,8 @@ class Jobs(Protocol):
         """A job's record."""
         ...
 
-    def all(self) -> list[Document]:
-        """Every job's record."""
+    def find(self, query: Query) -> list[Document]:
+        """Summaries of the jobs that a query asks for."""
         ...
 
     def stop(self, name: str) -> None:
@@ -52,6 +55,10 @@ class Jobs(Protocol):
         """Change a job's tags; those it has then."""
         ...
 
+    def amend(self, name: str, fields: Document) -> None:
+        """Change fields of a running job's record."""
+        ...
+
 
 class TrainingJobs:
     """The operations, by name."""
@@ -61,9 +68,10 @@ class TrainingJobs:
         self._operations: dict[str, Callable[[Document], Document | None]] = {
             "CreateTrainingJob": self._create,
             "DescribeTrainingJob": self._describe,
-            "ListTrainingJobs": lambda request: list_jobs(request, self._jobs.all()),
+            "ListTrainingJobs": lambda request: list_jobs(request, self._jobs.find),
             "StopTrainingJob": lambda request: self._jobs.stop(request["TrainingJobName"]),
             "DeleteTrainingJob": lambda request: self._jobs.delete(request["TrainingJobName"]),
+            "UpdateTrainingJob": self._update,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
             "DeleteTags": self._delete_tags,
@@ -73,7 +81,7 @@ class TrainingJobs:
         """Whether an operation is answered here; tags of other resources are not."""
         if operation in ("AddTags", "ListTags", "DeleteTags"):
             return _JOB_ARN in str(document.get("ResourceArn"))
-        return operation in self._operations or operation in _NOT_RUN
+        return operation in {*self._operations, *_NOT_RUN, *tuning_jobs.OPERATIONS}
 
     def answer(self, operation: str, document: Document) -> Document | None:
         """Do what is asked; the members of the answer.
@@ -83,6 +91,8 @@ class TrainingJobs:
         """
         if what := _NOT_RUN.get(operation):
             raise ApiError("ValidationException", f"local_mode does not {what} yet.")
+        if operation in tuning_jobs.OPERATIONS:
+            return tuning_jobs.answer(operation, document)
         check(operation, document)
         try:
             return self._operations[operation](document)
@@ -99,6 +109,22 @@ class TrainingJobs:
     def _describe(self, request: Document) -> Document:
         return answered("DescribeTrainingJob", self._jobs.describe(request["TrainingJobName"]))
 
+    def _update(self, request: Document) -> Document:
+        """Record what changes in a running job; none of it has an effect on this machine."""
+        name, fields = request["TrainingJobName"], {key: request[key] for key in _UPDATED if request.get(key)}
+        if request.get("ProfilerRuleConfigurations"):
+            raise ApiError("ValidationException", "local_mode does not run Profiler's rules yet.")
+        if not fields:
+            raise ApiError("ValidationException", "Invalid UpdateTrainingJobRequest, the request cannot be empty")
+        job = self._jobs.describe(name)
+        status = job["SecondaryStatus"]
+        # As documented of this field; a job that has ended is refused by the jobs themselves.
+        if "RemoteDebugConfig" in fields and job["TrainingJobStatus"] == "InProgress" and status not in _DEBUGGABLE:
+            text = f"RemoteDebugConfig can be changed in status {' or '.join(_DEBUGGABLE)}, and the job is in {status}."
+            raise ApiError("ValidationException", text)
+        self._jobs.amend(name, {key: {**(job.get(key) or {}), **value} for key, value in fields.items()})
+        return {"TrainingJobArn": job["TrainingJobArn"]}
+
     def _add_tags(self, request: Document) -> Document:
         new = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
         return {"Tags": _shown(self._tag(request, lambda tags: _join(tags, new)))}
@@ -113,7 +139,7 @@ class TrainingJobs:
     def _tag(self, request: Document, change: Callable[[dict[str, str]], None]) -> dict[str, str]:
         arn = request["ResourceArn"]
         # An ARN has the name in lower case, which more than one job may share.
-        names = [job["TrainingJobName"] for job in self._jobs.all() if job["TrainingJobArn"] == arn]
+        names = [job["TrainingJobName"] for job in self._jobs.find(Query(arn=arn))]
         if not names:
             raise UnknownJobError(arn)
         return self._jobs.tag(names[0], change)

@@ -74,13 +74,16 @@ def result(document: Mapping[str, Any] | None) -> Answer:
     return Answer(status=200, body=b"" if document is None else json.dumps(document).encode())
 
 
-def error(problem: ApiError, service: str) -> Answer:
-    """An error, in the form that clients of `service` (as in a credential scope) read."""
+def error(problem: ApiError, service: str, content_type: str = "") -> Answer:
+    """An error, in the form that clients of `service` (as in a credential scope) read; who sends a form reads XML."""
     if service == "s3":
         code = _ORIGINAL_NAMES.get(problem.code, problem.code)
         inner = f"<Code>{code}</Code><Message>{escape(problem.message)}</Message>"
         return _xml(problem.status, f"<Error>{inner}</Error>")
-    if service in _XML_SERVICES:
+    if service == "ec2":
+        inner = f"<Code>{problem.code}</Code><Message>{escape(problem.message)}</Message>"
+        return _xml(problem.status, f"<Response><Errors><Error>{inner}</Error></Errors></Response>")
+    if service in _XML_SERVICES or content_type.startswith("application/x-www-form-urlencoded"):
         kind = "Sender" if problem.status < 500 else "Receiver"
         inner = f"<Type>{kind}</Type><Code>{problem.code}</Code><Message>{escape(problem.message)}</Message>"
         return _xml(problem.status, f"<ErrorResponse><Error>{inner}</Error></ErrorResponse>")

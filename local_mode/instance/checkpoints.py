@@ -1,78 +1,109 @@
-"""Brings checkpoints from CheckpointConfig.S3Uri before a run, and back after it."""
+"""Where checkpoints are kept between runs: what a store of them is, and the one that is a folder."""
 
-import contextlib
-import filecmp
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
+from local_mode.channels.sources import local_path
 from local_mode.errors import ArtifactError
-from local_mode.instance.sources import local_path
 
 _MARK = ".sagemaker-"
 """The platform's own files beside checkpoints, and names a program asks it to leave alone."""
+_HALF = ".sagemaker-uploading"
 
 
-def restore(uri: str, folder: Path) -> frozenset[str]:
-    """Copy what lies at `uri` to `folder`; the names. An absent or empty place is a job that starts anew.
+class CheckpointStore(Protocol):
+    """What lies at CheckpointConfig.S3Uri."""
 
-    Raises:
-        ArtifactError: a file cannot be copied.
-    """
-    return _copy_new(Path(local_path(uri)), folder)
+    def bring(self, folder: Path) -> None:
+        """Copy all of it to `folder`; an absent or empty place is a job that starts anew.
+
+        Raises:
+            LocalModeError: a file cannot be copied.
+        """
+        ...
+
+    def put(self, file: Path, name: str) -> None:
+        """Make `file`, which is given away, what lies under `name`: whole, or not at all.
+
+        Raises:
+            LocalModeError: it cannot be written.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove what lies under `name`; nothing where there is nothing.
+
+        Raises:
+            LocalModeError: it cannot be removed.
+        """
+        ...
 
 
-def save(folder: Path, uri: str, *, restored: frozenset[str]) -> None:
-    """Bring to `uri` what is new in `folder`; what was restored and then removed goes there too, nothing else does.
+class FolderStore:
+    """A folder of this machine."""
 
-    Raises:
-        ArtifactError: a file cannot be written or removed.
-    """
-    target = Path(local_path(uri))
-    _copy_new(folder, target)
-    try:
-        for name in restored - set(_files(folder)):
-            (target / name).unlink(missing_ok=True)
-            _remove_empty(target / name, target)
-    except OSError as error:
-        raise ArtifactError(f"Cannot remove {error.filename}: {error.strerror}; an old checkpoint stays.") from None
+    def __init__(self, uri: str) -> None:
+        self._top = Path(local_path(uri))
+
+    def bring(self, folder: Path) -> None:
+        """Copy all of it, with the times of the files."""
+        for name in sorted(_files(self._top)):
+            old, new = self._top / name, folder / name
+            try:
+                new.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(old, new)
+            except OSError as error:
+                raise ArtifactError(f"Cannot copy checkpoint {old} to {new}: {error.strerror}.") from None
+
+    def put(self, file: Path, name: str) -> None:
+        """Move `file` there; within one file system that takes no room and no time."""
+        target = self._top / name
+        half = target.with_name(f".{target.name}{_HALF}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(file, half)
+            with half.open("rb") as written:
+                os.fsync(written.fileno())
+            half.replace(target)
+        except OSError as error:
+            if half.is_file():
+                half.unlink()
+            raise ArtifactError(f"Cannot write checkpoint {target}: {error.strerror}.") from None
+
+    def remove(self, name: str) -> None:
+        """Remove a file, and the folders that are empty without it: S3 has no empty folders."""
+        target = self._top / name
+        try:
+            target.unlink(missing_ok=True)
+            _remove_empty(target, self._top)
+        except OSError as error:
+            raise ArtifactError(f"Cannot remove {error.filename}: {error.strerror}; an old checkpoint stays.") from None
+
+
+def is_synced(name: str) -> bool:
+    """Whether a file of this name is a checkpoint: not the platform's own, nor one it is asked to leave alone."""
+    return _MARK not in name
 
 
 def keep(folder: Path, target: Path) -> None:
-    """Move checkpoints that no CheckpointConfig claims to `target`; nothing is made when there are none."""
+    """Move checkpoints that no place outside has to `target`; nothing is made when there are none."""
     if any(_files(folder)):
         shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, target)
 
 
 def _files(folder: Path) -> Iterator[str]:
     """Paths below `folder` of the files that are synced."""
     for parent, _, names in os.walk(folder):
-        yield from (os.path.relpath(os.path.join(parent, name), folder) for name in names if _MARK not in name)  # noqa: PTH118
-
-
-def _copy_new(source: Path, target: Path) -> frozenset[str]:
-    names = frozenset(_files(source))
-    for name in sorted(names):
-        old, new = source / name, target / name
-        if new.is_file() and filecmp.cmp(old, new, shallow=True):
-            continue
-        half = new.with_name(f".{new.name}.sagemaker-uploading")
-        try:
-            new.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(old, half)  # with its time, by which the next comparison knows it again
-            half.replace(new)
-        except OSError as error:
-            with contextlib.suppress(OSError):  # there may be no folder to have it
-                half.unlink()
-            raise ArtifactError(f"Cannot copy checkpoint {old} to {new}: {error.strerror}.") from None
-    return names
+        yield from (os.path.relpath(os.path.join(parent, name), folder) for name in names if is_synced(name))  # noqa: PTH118
 
 
 def _remove_empty(path: Path, top: Path) -> None:
-    """Remove the folders above `path` that are empty now; S3 has no empty folders."""
     for parent in path.parents:
-        if parent == top or any(parent.iterdir()):
+        if parent == top or not parent.is_dir() or any(parent.iterdir()):
             return
         parent.rmdir()

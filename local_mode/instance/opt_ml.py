@@ -7,11 +7,13 @@ from typing import Any
 
 from trainjob import contract
 
-from local_mode.instance.plan import ChannelSpec
+from local_mode.channels.plan import ChannelSpec
+from local_mode.instance.cluster import Cluster
 
+BASE = str(contract.Paths().base)
+"""Where a container finds this tree."""
 CHECKPOINTS = str(contract.Paths().checkpoints)
 """Where a container finds its checkpoints unless the request says otherwise."""
-HOST = "algo-1"
 
 
 def write(  # each argument is one thing the files say
@@ -19,17 +21,18 @@ def write(  # each argument is one thing the files say
     *,
     hyperparameters: Mapping[str, str],
     channels: Iterable[ChannelSpec],
-    instance_type: str,
+    cluster: Cluster,
+    host: str,
     network_interface: str,
     checkpoint_path: str | None,
 ) -> contract.Paths:
-    """Make the tree below `base`, with the documented config files; channel folders come with their data."""
+    """Make the tree of `host` below `base`, with the documented config files; channel folders come with their data."""
     paths = contract.Paths(base)
     for folder in (paths.config, paths.data, paths.model, paths.output_data, paths.checkpoints):
         folder.mkdir(parents=True)
     _write(paths.hyperparameters, dict(hyperparameters))
     _write(paths.input_data_config, {channel.name: _channel(channel) for channel in channels})
-    _write(paths.resource_config, _resources(instance_type, network_interface))
+    _write(paths.resource_config, _resources(cluster, host, network_interface))
     if checkpoint_path is not None:
         _write(paths.checkpoint_config, {"LocalPath": checkpoint_path})
     return paths
@@ -54,14 +57,18 @@ def _channel(spec: ChannelSpec) -> dict[str, str]:
     return entry if spec.content_type is None else {**entry, contract.CONTENT_TYPE: spec.content_type}
 
 
-def _resources(instance_type: str, network_interface: str) -> dict[str, Any]:
-    group = {"instance_group_name": contract.DEFAULT_GROUP, "instance_type": instance_type, "hosts": [HOST]}
+def _resources(cluster: Cluster, host: str, network_interface: str) -> dict[str, Any]:
+    """Hosts are sorted as text, as on the platform: algo-10 comes before algo-2."""
+    group = cluster.group(host)
     return {
-        contract.CURRENT_HOST: HOST,
-        contract.INSTANCE_TYPE: instance_type,
-        contract.GROUP_NAME: contract.DEFAULT_GROUP,
-        contract.HOSTS: [HOST],
-        contract.INSTANCE_GROUPS: [group],
+        contract.CURRENT_HOST: host,
+        contract.INSTANCE_TYPE: group.instance_type,
+        contract.GROUP_NAME: group.name,
+        contract.HOSTS: sorted(cluster.hosts),
+        contract.INSTANCE_GROUPS: [
+            {"instance_group_name": item.name, "instance_type": item.instance_type, "hosts": sorted(item.hosts)}
+            for item in cluster.groups
+        ],
         contract.NETWORK_INTERFACE: network_interface,
     }
 

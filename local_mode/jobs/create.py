@@ -2,20 +2,25 @@
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
+from local_mode.channels.plan import AUGMENTED_MANIFEST, SHARDED, ChannelPlan, ChannelSpec, plan_channel
+from local_mode.channels.s3_source import S3Source
 from local_mode.instance.cleaning import remove_tree
-from local_mode.instance.plan import AUGMENTED_MANIFEST, ChannelPlan, ChannelSpec
-from local_mode.jobs.execution import PIPE, Settings, Task
+from local_mode.instance.cluster import Cluster, share
+from local_mode.jobs.clock import steady
+from local_mode.jobs.execution import Settings, Task
 from local_mode.jobs.folder import JobFolder, jobs_folder, make_folder
+from local_mode.jobs.host_run import PIPE, checkpoint_mount
 from local_mode.jobs.job import Job
 from local_mode.jobs.listener import Listener, Silent
+from local_mode.jobs.outputs import Outputs, model_uri
 from local_mode.jobs.record import MESSAGES, Record
 from local_mode.jobs.request import Channel, TrainingJobRequest
 from local_mode.jobs.shapes import recorded_only, write
-from local_mode.jobs.staging import Staging, model_uri
+from local_mode.jobs.store import Store
+from local_mode.jobs.trace import Trace
 from local_mode.runners.protocol import STOP_GRACE_SECONDS, Runner
 
 SHM_BYTES = 2 << 30
@@ -35,33 +40,40 @@ def create(
     Raises:
         LocalModeError: a channel has no objects, the runner cannot run this image, or the name is taken.
     """
-    listener = console or Silent()
+    listener, config = console or Silent(), request.CheckpointConfig
     place = JobFolder(path=jobs_folder(root.resolve()) / request.TrainingJobName)
-    staging = Staging(settings.s3, place.scratch / "s3")
-    plans = tuple(staging.plan(_spec(request, channel)) for channel in request.InputDataConfig)
+    outputs = Outputs(settings.s3)
+    s3 = S3Source(settings.s3.access) if settings.s3 else None
+    plans = tuple(plan_channel(channel_spec(request, channel), s3=s3) for channel in request.InputDataConfig)
+    hosts = request.ResourceConfig.cluster
     for uri in _written(request):
-        staging.check_output(uri)
+        outputs.check_output(uri)
     runner.check(
         image=request.AlgorithmSpecification.TrainingImage,
         network_isolation=request.EnableNetworkIsolation,
         pipes=any(plan.spec.mode == PIPE for plan in plans),
+        hosts=len(hosts.hosts),
+        checkpoint_path=checkpoint_mount(config.LocalPath, place, hosts.hosts[0]).target if config else None,
     )
-    _say(request, plans, listener)
+    _say(request, plans, len(hosts.hosts), listener)
+    store, shares = Store(root.resolve()), _divided(request, plans, hosts)
     folder, held = make_folder(root.resolve(), request.TrainingJobName)
     try:
         arn = _arn(request, settings.region)
         environment = _environment(request, arn, settings.region)
         task = Task(
             request=request,
-            plans=plans,
-            staging=staging,
+            cluster=hosts,
+            plans=shares,
+            outputs=outputs,
             runner=runner,
             folder=folder,
             settings=settings,
             environment=environment,
             listener=listener,
+            trace=Trace(store, request.TrainingJobName, shares, listener),
         )
-        job = Job(task, held=held, record=_record(task, arn))
+        job = Job(task, held=held, record=_record(task, arn, store))
     except BaseException:
         remove_tree(folder.path)  # a job that never began does not keep its name
         os.close(held)
@@ -71,11 +83,12 @@ def create(
     return job
 
 
-def _record(task: Task, arn: str) -> Record:
+def _record(task: Task, arn: str, store: Store) -> Record:
     request, folder = task.request, task.folder
     folder.request.write_text(json.dumps(write(request), indent=2) + "\n", encoding="utf-8")
-    model = model_uri(request.OutputDataConfig.S3OutputPath, request.TrainingJobName)
-    return Record.create(folder.record, request, arn=arn, model=model, clock=time.time)
+    output = request.OutputDataConfig
+    model = model_uri(output.S3OutputPath, request.TrainingJobName, compressed=output.is_compressed)
+    return Record.create(store, folder.record, request, arn=arn, model=model, clock=steady())
 
 
 def _written(request: TrainingJobRequest) -> list[str]:
@@ -83,7 +96,8 @@ def _written(request: TrainingJobRequest) -> list[str]:
     return [request.OutputDataConfig.S3OutputPath, *([config.S3Uri] if config else [])]
 
 
-def _spec(request: TrainingJobRequest, channel: Channel) -> ChannelSpec:
+def channel_spec(request: TrainingJobRequest, channel: Channel) -> ChannelSpec:
+    """What the request says about one of its channels."""
     source = channel.DataSource.S3DataSource
     return ChannelSpec(
         name=channel.ChannelName,
@@ -99,7 +113,19 @@ def _spec(request: TrainingJobRequest, channel: Channel) -> ChannelSpec:
     )
 
 
-def _say(request: TrainingJobRequest, plans: tuple[ChannelPlan, ...], listener: Listener) -> None:
+def _divided(
+    request: TrainingJobRequest, plans: tuple[ChannelPlan, ...], hosts: Cluster
+) -> dict[str, tuple[ChannelPlan, ...]]:
+    """What every host gets of the channels, by its name; a channel that is for other groups is not there."""
+    shares: dict[str, list[ChannelPlan]] = {host: [] for host in hosts.hosts}
+    for channel, plan in zip(request.InputDataConfig, plans, strict=True):
+        members = hosts.members(channel.DataSource.S3DataSource.InstanceGroupNames)
+        for number, host in enumerate(members):
+            shares[host].append(share(plan, host=number, hosts=len(members)))
+    return {host: tuple(channels) for host, channels in shares.items()}
+
+
+def _say(request: TrainingJobRequest, plans: tuple[ChannelPlan, ...], hosts: int, listener: Listener) -> None:
     if names := recorded_only(request):
         listener.note(f"kept in the record, without effect on this machine: {', '.join(names)}")
     for plan in plans:
@@ -109,6 +135,8 @@ def _say(request: TrainingJobRequest, plans: tuple[ChannelPlan, ...], listener: 
         listener.note(f"channel {spec.name}: {spec.mode}, {what}")
         if plan.surprise:
             listener.note(f"channel {spec.name}: {plan.surprise}")
+        if spec.mode == "FastFile" and spec.distribution == SHARDED and hosts > 1:
+            listener.note(f"channel {spec.name}: every host's share is copied, as a mount shows whole folders")
         if spec.seed is not None and spec.mode != PIPE:
             listener.note(f"channel {spec.name}: files have no order, so ShuffleConfig shows in Pipe mode only")
 

@@ -1,32 +1,34 @@
-"""One run of a job's container: data brought to it, started, followed, stopped, and what it leaves collected."""
+"""One attempt at a job: its hosts given their data, started, followed, stopped, and what they leave collected."""
 
-import threading
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_mode.errors import LocalModeError, RunnerError
-from local_mode.instance import artifacts, checkpoints, opt_ml
-from local_mode.instance.feeding import Feeding
-from local_mode.instance.plan import ChannelPlan, copy_channel
+from local_mode.channels.plan import ChannelPlan
+from local_mode.errors import RunnerError
+from local_mode.instance import artifacts, opt_ml
+from local_mode.instance.cluster import Cluster
+from local_mode.jobs.control import Control
+from local_mode.jobs.door import Door, Open, open_door
 from local_mode.jobs.folder import JobFolder
+from local_mode.jobs.host_run import HostRun
 from local_mode.jobs.listener import Listener
 from local_mode.jobs.metrics import MetricScanner
+from local_mode.jobs.outputs import Outputs
 from local_mode.jobs.request import TrainingJobRequest
-from local_mode.jobs.staging import Staging
-from local_mode.runners.protocol import ChannelMount, Instance, Launch, Runner, mark
+from local_mode.jobs.trace import Trace
+from local_mode.runners.protocol import Network, Runner
 
 if TYPE_CHECKING:  # it brings boto3, which a job of this machine's files does without
-    from local_mode.instance.s3 import S3
+    from local_mode.channels.s3 import S3
 
 _LOOK_SECONDS = 0.1
 _FIRST_FIFO_SECONDS = 10
 _AFTER_KILL_SECONDS = 60
 """A killed container that still runs after this is stuck in the kernel."""
-_LAST_LINES_SECONDS = 30
-PIPE = "Pipe"
+_CLASHES_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class Settings:
     region: str
     s3: "S3 | None" = None
     """Serves s3:// places; None refuses them."""
+    door: Open | None = None
+    """Lets programs reach S3; None leaves them as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,45 +50,42 @@ class Task:
     """One job on this machine: the request, and what was made of it."""
 
     request: TrainingJobRequest
-    plans: tuple[ChannelPlan, ...]
-    staging: Staging
+    cluster: Cluster
+    plans: Mapping[str, tuple[ChannelPlan, ...]]
+    """The channels of every host, by its name."""
+    outputs: Outputs
     runner: Runner
     folder: JobFolder
     settings: Settings
     environment: Mapping[str, str]
     """What the platform and the request set for the program."""
     listener: Listener
-
-
-class Control:
-    """What others ask of a running job."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.kill = threading.Event()
+    trace: Trace
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a container ended."""
+    """How a job's containers ended."""
 
     exit_code: int
+    """Of the first that failed by itself; 0 when none did."""
     stopped_by: str | None
-    """Secondary status of a job that was stopped; None when it ended by itself."""
+    """Secondary status of a job that was stopped or interrupted; None when it ended by itself."""
 
 
 class Execution:
-    """A job's container on this machine. `close` must follow, whatever happens."""
+    """All hosts of a job on this machine, once. `close` must follow, whatever happens."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, metrics: MetricScanner) -> None:
+        """`metrics` are the job's, over all attempts."""
         self._task = task
         self._request = task.request
-        self._synced = ""
-        """The folder that checkpoints come from and go to."""
-        self._restored: frozenset[str] = frozenset()
-        self._feeding: Feeding | None = None
-        self._instance: Instance | None = None
-        self.metrics = MetricScanner(task.request.AlgorithmSpecification.MetricDefinitions)
+        self._hosts = [HostRun(task, name) for name in task.cluster.hosts]
+        self._network: Network | None = None
+        self._door: Door | None = None
+        self._failed: HostRun | None = None
+        """The host whose failure is the job's: the first that was seen."""
+        self._metrics = metrics
 
     def prepare(self) -> None:
         """Write /opt/ml, bring checkpoints and the channels that are copied.
@@ -92,163 +93,148 @@ class Execution:
         Raises:
             LocalModeError: a checkpoint or an object cannot be copied.
         """
-        config = self._request.CheckpointConfig
-        isolated = self._request.EnableNetworkIsolation
-        self._paths = opt_ml.write(
-            self._task.folder.opt_ml,
-            hyperparameters=self._request.HyperParameters or {},
-            channels=[plan.spec for plan in self._task.plans],
-            instance_type=self._request.ResourceConfig.InstanceType,
-            network_interface=self._task.runner.network_interface(isolated=isolated),
-            checkpoint_path=(config.LocalPath or opt_ml.CHECKPOINTS) if config else None,
-        )
-        if config:
-            self._synced = self._task.staging.folder(config.S3Uri)
-            self._restored = checkpoints.restore(self._synced, self._paths.checkpoints)
-        self._task.staging.bring()
-        for plan in self._task.plans:
-            if plan.spec.mode != PIPE:
-                self._bring(plan)
+        for host in self._hosts:
+            host.write()
+            host.restore_checkpoints()
+        for host in self._hosts:
+            host.bring()
 
     def start(self) -> None:
-        """Start the feeder and the container.
+        """Start the feeders and the containers.
 
         Raises:
-            LocalModeError: the container cannot be started.
+            LocalModeError: a container cannot be started.
         """
-        piped = [plan for plan in self._task.plans if plan.spec.mode == PIPE]
-        if piped:
-            marker, progress = mark(self._task.folder.path), self._task.listener.progress
-            self._feeding = Feeding(piped, folder=self._paths.data, marker=marker, progress=progress)
-            self._await_fifos(self._feeding, [self._paths.fifo(plan.spec.name, 0) for plan in piped])
-        self._instance = self._task.runner.start(self._launch(pipes=bool(piped)))
+        names, isolated = self._task.cluster.hosts, self._request.EnableNetworkIsolation
+        for host in self._hosts:
+            host.feed()
+        self._await_fifos()
+        self._network = self._task.runner.connect(self._task.folder.path, names, isolated=isolated)
+        self._door = open_door(self._request, self._network, self._task.settings.door, self._task.listener)
+        for host in self._hosts:
+            host.start(self._network, self._door.environment if self._door else {})
 
     def run(self, control: Control, on_stop: Callable[[str], None]) -> Ended:
-        """Follow the container to its end; `on_stop` is told the secondary status a stop leads to.
+        """Follow the containers to the end of all; `on_stop` is told the secondary status a stop leads to.
 
         Raises:
-            FeederError: a channel could not be fed; the container was killed for it.
+            FeederError: a channel could not be fed; the containers were killed for it.
             RunnerError: a killed container does not end.
         """
-        instance = self._running()
-        pump = threading.Thread(target=self._pump, args=(instance,), daemon=True, name="log")
-        pump.start()
+        self._each(lambda host: host.follow(self._take))
         stopped_by = None
-        now = time.monotonic()
-        runtime_end = now + self._request.StoppingCondition.MaxRuntimeInSeconds
         kill_at, give_up_at = float("inf"), float("inf")
-        while (code := instance.wait(_LOOK_SECONDS)) is None:
+        while not self._have_ended(by_themselves=stopped_by is None and give_up_at == float("inf")):
             now = time.monotonic()
-            if stopped_by is None and (control.stop.is_set() or now > runtime_end):
-                stopped_by = "Stopped" if control.stop.is_set() else "MaxRuntimeExceeded"
-                on_stop(stopped_by)
-                instance.terminate()
-                kill_at = now + self._task.settings.grace_seconds
-            if now > kill_at or control.kill.is_set() or self._fed_badly():
-                instance.kill()
+            reason = control.reason(stopped_by) if self._failed is None else stopped_by
+            if reason is not None and reason != stopped_by:
+                on_stop(reason)
+                if stopped_by is None:
+                    self._each(HostRun.terminate)
+                    kill_at = now + self._task.settings.grace_seconds
+                stopped_by = reason
+            if now > kill_at or control.kill.is_set() or self._failed or self._fed_badly():
+                self._each(HostRun.kill)
                 kill_at, give_up_at = float("inf"), min(give_up_at, now + _AFTER_KILL_SECONDS)
             if now > give_up_at:
-                raise RunnerError(f"The container was killed and still runs after {_AFTER_KILL_SECONDS} s.")
-        pump.join(_LAST_LINES_SECONDS)
-        if self._feeding:
-            self._feeding.stop()  # its last word on every channel comes before the next status
-            if self._feeding.error:
-                raise self._feeding.error
-        return Ended(exit_code=code, stopped_by=stopped_by)
+                raise RunnerError(f"A container was killed and still runs after {_AFTER_KILL_SECONDS} s.")
+        self._each(HostRun.finish)  # a feeder's last word on every channel comes before the next status
+        for host in self._hosts:
+            if error := host.feeder_error():
+                raise error
+        return Ended(exit_code=(self._failed and self._failed.exit_code) or 0, stopped_by=stopped_by)
 
     def collect(self) -> str | None:
-        """Bring back artifacts and checkpoints; what the program wrote to output/failure, None if nothing.
+        """Bring back artifacts and checkpoints; what the failed program wrote to output/failure, None if nothing.
 
         Raises:
-            LocalModeError: something cannot be read or written.
+            LocalModeError: something cannot be read or written; all that can be is.
         """
-        self._running().collect()
-        if self._paths.model.is_dir() and not any(self._paths.model.iterdir()):
+        try:
+            return self._collect_artifacts()
+        finally:
+            self.save_checkpoints()  # whatever became of the artifacts
+
+    def save_checkpoints(self) -> None:
+        """Bring the last checkpoints out; keep them with the job where they have no other place.
+
+        Raises:
+            LocalModeError: they cannot be brought to S3Uri; they are with the job then.
+        """
+        several = len(self._hosts) > 1
+        self._each(lambda host: host.save_checkpoints(self._task.folder.checkpoints(host.name if several else None)))
+
+    def _collect_artifacts(self) -> str | None:
+        self._each(HostRun.collect)
+        models = [host.paths.model for host in self._hosts]
+        if not any(any(model.iterdir()) for model in models if model.is_dir()):
             self._task.listener.note("the program left nothing in model/: model.tar.gz is empty")
-        config = self._request.CheckpointConfig
-        if config:
-            checkpoints.save(self._paths.checkpoints, self._synced, restored=self._restored)
-            self._task.staging.send_folder(config.S3Uri)
-        else:
-            checkpoints.keep(self._paths.checkpoints, self._task.folder.checkpoints)
-        artifacts.pack(self._paths, self._task.folder.path)
-        output, name = self._request.OutputDataConfig.S3OutputPath, self._request.TrainingJobName
-        self._task.staging.publish(self._task.folder.path, output, name)
-        return opt_ml.failure_text(self._paths)
+        folder, output, note = self._task.folder.path, self._request.OutputDataConfig, self._task.listener.note
+        left = {host.name: host.paths for host in self._hosts}
+        packed = artifacts.pack(left, folder) if output.is_compressed else artifacts.lay_out(left, folder, note)
+        for name, clashes in packed.items():
+            if clashes:
+                note(_clash(name, clashes))
+        self._task.outputs.publish(folder, output.S3OutputPath, self._request.TrainingJobName)
+        texts = (opt_ml.failure_text(host.paths) for host in ([self._failed] if self._failed else self._hosts))
+        return next((text for text in texts if text is not None), None)
 
     def close(self) -> None:
         """End what still runs and remove its traces."""
-        if self._feeding:
-            self._feeding.stop()
-        if self._instance:
-            self._instance.close()
+        with contextlib.ExitStack() as left:  # last first, and each whatever became of the others
+            if self._network:
+                left.callback(self._network.close)
+            if self._door:
+                left.callback(self._door.close)
+            left.callback(self._each, HostRun.close)
 
-    def _running(self) -> Instance:
-        if self._instance is None:
-            raise RuntimeError("start the container first")
-        return self._instance
+    def _each(self, act: Callable[[HostRun], None]) -> None:
+        """Do it to every host, also when it fails for one.
 
-    def _bring(self, plan: ChannelPlan) -> None:
-        """The folder of a File or FastFile channel: a mount point, or a copy where nothing can be mounted."""
-        folder = self._paths.channel(plan.spec.name)
-        folder.mkdir()
-        if self._is_mounted(plan):
-            return
-        try:
-            copy_channel(plan, folder)
-        except OSError as error:
-            raise LocalModeError(
-                f"Data download failed: cannot copy channel {plan.spec.name!r} to {folder}: {error.strerror}."
-            ) from None
+        Raises:
+            Exception: what it first failed with.
+        """
+        problem: Exception | None = None
+        for host in self._hosts:
+            try:
+                act(host)
+            except Exception as error:  # noqa: BLE001  # raised below; a host's trouble is not to leave another running
+                problem = problem or error
+        if problem:
+            raise problem
 
-    def _is_mounted(self, plan: ChannelPlan) -> bool:
-        return plan.spec.mode != PIPE and plan.root is not None and self._task.runner.protects_channels
+    def _have_ended(self, *, by_themselves: bool) -> bool:
+        """Look at every container for a moment; which failed first is known to that moment."""
+        running = [host for host in self._hosts if host.exit_code is None]
+        for host in running:
+            code = host.wait(_LOOK_SECONDS / len(running))
+            if code and by_themselves and self._failed is None:
+                self._failed = host
+                if len(self._hosts) > 1:
+                    self._task.listener.note(f"{host.name} ended with exit code {code}; the other hosts are ended")
+        return all(host.exit_code is not None for host in self._hosts)
 
-    def _launch(self, *, pipes: bool) -> Launch:
-        algorithm = self._request.AlgorithmSpecification
-        mounts = [
-            ChannelMount(channel=plan.spec.name, source=plan.root.resolve())
-            for plan in self._task.plans
-            if plan.root is not None and self._is_mounted(plan)
-        ]
-        return Launch(
-            job_name=self._request.TrainingJobName,
-            image=algorithm.TrainingImage,
-            job_folder=self._task.folder.path,
-            opt_ml=self._task.folder.opt_ml,
-            mounts=tuple(mounts),
-            entrypoint=algorithm.ContainerEntrypoint,
-            arguments=algorithm.ContainerArguments,
-            environment=self._task.environment,
-            network_isolation=self._request.EnableNetworkIsolation,
-            shm_bytes=self._task.settings.shm_bytes,
-            pipes=pipes,
-        )
-
-    def _await_fifos(self, feeding: Feeding, fifos: list[Path]) -> None:
+    def _await_fifos(self) -> None:
         """A program finds the first FIFO of each channel when it starts."""
         deadline = time.monotonic() + _FIRST_FIFO_SECONDS
-        while not all(fifo.exists() for fifo in fifos):
-            if feeding.error:
-                raise feeding.error
+        while not all(host.has_fifos() for host in self._hosts):
             if time.monotonic() > deadline:
-                raise RunnerError(f"The feeder made no FIFO within {_FIRST_FIFO_SECONDS} s.")
+                raise RunnerError(f"A feeder made no FIFO within {_FIRST_FIFO_SECONDS} s.")
             time.sleep(0.005)
 
     def _fed_badly(self) -> bool:
-        return self._feeding is not None and self._feeding.error is not None
+        return any(host.feeder_error() for host in self._hosts)
 
-    def _pump(self, instance: Instance) -> None:
-        """Hand every line to the log file, the listener and the metrics."""
-        told = False
-        with self._task.folder.log.open("ab", buffering=0) as log:
-            for line in instance.log_lines():
-                try:
-                    log.write(line)
-                except OSError as error:
-                    # Read on whatever happens: a program whose output nobody reads stands still.
-                    if not told:
-                        self._task.listener.note(f"cannot write {log.name}: {error.strerror}; lines are missing there")
-                    told = True
-                self._task.listener.line(line)
-                self.metrics.scan(line.decode("utf-8", "replace").rstrip("\n"), time.time())
+    def _take(self, line: bytes, host: str) -> None:
+        try:
+            self._task.listener.line(line, host)
+        finally:
+            self._metrics.scan(line.decode("utf-8", "replace").rstrip("\n"), time.time())
+
+
+def _clash(archive: str, names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_CLASHES_SHOWN]) + (" ..." if len(names) > _CLASHES_SHOWN else "")
+    return (
+        f"{archive}: several hosts wrote {shown}; the first host's is kept, SageMaker does not say whose it keeps: "
+        "let one host write, or put the host's name in it"
+    )

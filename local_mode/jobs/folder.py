@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_mode.channels.mounts import detach_below
 from local_mode.errors import LocalModeError, ResourceInUseError
 from local_mode.instance.cleaning import remove_tree
 
+_LOCK_LOOK_SECONDS = 0.02
 _ROOT_LOCK_SECONDS = 60
 """Sweeping is bounded by a few seconds per dead job; longer means something else holds the lock."""
 
@@ -32,24 +34,35 @@ class JobFolder:
         return self.path / "job.json"
 
     @property
-    def log(self) -> Path:
-        """stdout and stderr of the container."""
-        return self.path / "logs" / "algo-1.log"
+    def logs(self) -> Path:
+        """The folder of all hosts' logs."""
+        return self.path / "logs"
 
-    @property
-    def checkpoints(self) -> Path:
-        """Checkpoints that no CheckpointConfig claims."""
-        return self.path / "checkpoints"
+    def log(self, host: str) -> Path:
+        """stdout and stderr of a host's container."""
+        return self.logs / f"{host}.log"
+
+    def checkpoints(self, host: str | None = None) -> Path:
+        """Checkpoints that no CheckpointConfig claims; of one of several hosts where it is named."""
+        return self.path / "checkpoints" / (host or "")
 
     @property
     def scratch(self) -> Path:
         """Everything that must be gone when the job ends."""
         return self.path / "scratch"
 
+    def host(self, name: str) -> Path:
+        """What belongs to one host and must be gone when the job ends."""
+        return self.scratch / name
+
+    def opt_ml(self, host: str) -> Path:
+        """A host's /opt/ml on this side."""
+        return self.host(host) / "opt_ml"
+
     @property
-    def opt_ml(self) -> Path:
-        """The container's /opt/ml on this side."""
-        return self.scratch / "opt_ml"
+    def orders(self) -> Path:
+        """There while a process asks for the job's interruption."""
+        return self.scratch / "interrupt.json"
 
     @property
     def lock(self) -> Path:
@@ -80,8 +93,13 @@ def make_folder(root: Path, name: str) -> tuple[JobFolder, int]:
         held = take_lock(folder)
     if held is None:
         raise ResourceInUseError(f"Another process holds {folder.lock}; end it, or choose another job name.")
-    folder.scratch.mkdir()
-    folder.log.parent.mkdir()
+    try:
+        folder.scratch.mkdir()
+        folder.logs.mkdir()
+    except BaseException:
+        remove_tree(folder.path)
+        os.close(held)
+        raise
     return folder, held
 
 
@@ -98,6 +116,7 @@ def take_lock(folder: JobFolder) -> int | None:
 
 def clear(folder: JobFolder) -> None:
     """Remove what must not stay of an ended job."""
+    detach_below(folder.scratch)
     remove_tree(folder.scratch)
     for half in folder.path.glob(".*.part"):
         half.unlink()
@@ -121,16 +140,23 @@ def root_lock(root: Path) -> Iterator[None]:
         descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise LocalModeError(f"Cannot write to {root}: {error.strerror}; give another folder in --root.") from None
-    deadline = time.monotonic() + _ROOT_LOCK_SECONDS
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LocalModeError(f"Another local_mode holds {root}/lock for a minute; end it.") from None
-                time.sleep(0.05)
+        if not wait_for_lock(descriptor, _ROOT_LOCK_SECONDS):
+            raise LocalModeError(f"Another local_mode holds {root}/lock for a minute; end it.")
         yield
     finally:
         os.close(descriptor)
+
+
+def wait_for_lock(descriptor: int, seconds: float) -> bool:
+    """Take the lock of an open file or folder; whether it could be had within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOCK_LOOK_SECONDS)
+        else:
+            return True

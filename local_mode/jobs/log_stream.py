@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -14,26 +14,32 @@ _WAITING = 100_000
 _EVENT_CHARACTERS = 256 * 1024
 _PATIENCE_SECONDS = 5
 """For a log service that is behind when a job ends."""
-Send = Callable[[str, str, list[dict[str, Any]]], None]
+Event = dict[str, Any]
+Send = Callable[[str, str, list[Event]], None]
 """Called with log group, stream and events (timestamp in ms, message); an empty list makes the stream."""
+_Lines = queue.Queue[tuple[str, Event] | threading.Event | None]
+"""Events by host, flags to set when all before them are sent, and None at the end."""
 
 
 class LogStream:
-    """Follows one job: its lines become events of the stream `<job>/algo-1-<unix time>`, from Training on."""
+    """Follows one job: lines become events of their host's stream `<job>/algo-n-<unix time>`, from Training on.
 
-    def __init__(self, job_name: str, send: Send, note: Callable[[str], None]) -> None:
-        self._name, self._send, self._note = job_name, send, note
-        self._lines: queue.Queue[dict[str, Any] | threading.Event | None] = queue.Queue(_WAITING)
-        """Events, flags to set when all before them are sent, and None at the end."""
+    Each attempt of a job that is interrupted has streams of its own.
+    """
+
+    def __init__(self, job_name: str, send: Send, note: Callable[[str], None], *, hosts: Sequence[str]) -> None:
+        self._name, self._hosts, self._send, self._note = job_name, hosts, send, note
+        self._lines: _Lines = queue.Queue(_WAITING)
         self._thread: threading.Thread | None = None
         self._dropped = 0
+        self._last_time = 0
 
-    def line(self, text: bytes) -> None:
+    def line(self, text: bytes, host: str) -> None:
         """Send a line on; drop it when the log service is far behind: the log file has it."""
         message = text.decode("utf-8", "replace").rstrip("\r\n")[:_EVENT_CHARACTERS]
         try:
             # CloudWatch takes no empty message.
-            self._lines.put_nowait({"timestamp": int(time.time() * 1000), "message": message or " "})
+            self._lines.put_nowait((host, {"timestamp": int(time.time() * 1000), "message": message or " "}))
         except queue.Full:
             self._dropped += 1
 
@@ -41,19 +47,29 @@ class LogStream:
         """Begin with Training, end with the job."""
         self._note(f"{self._name}: {secondary} - {message}")
         if secondary == "Training" and self._thread is None:
-            stream = f"{self._name}/algo-1-{int(time.time())}"
-            self._send(GROUP, stream, [])
-            self._thread = threading.Thread(target=self._pump, args=(stream,), daemon=True, name="log-stream")
+            self._last_time = max(int(time.time()), self._last_time + 1)
+            streams = {host: f"{self._name}/{host}-{self._last_time}" for host in self._hosts}
+            for stream in streams.values():
+                self._send(GROUP, stream, [])
+            arguments = (streams, self._lines)
+            self._thread = threading.Thread(target=self._pump, args=arguments, daemon=True, name="log-stream")
             self._thread.start()
+        elif secondary == "Starting" and self._thread:
+            # An attempt is over; what comes now is the next one's.
+            self._put(None)
+            self._lines, self._thread = queue.Queue(_WAITING), None
         elif secondary == "Uploading" and self._thread:
             # The container is silent now. Whoever sees a job ended finds its last line in its stream.
             sent = threading.Event()
             self._put(sent)
             sent.wait(_PATIENCE_SECONDS)
-        elif secondary in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded") and self._thread:
+        elif (
+            secondary in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded")
+            and self._thread
+        ):
             self._put(None)
 
-    def progress(self, channel: str, epoch: int, bytes_sent: int) -> None:
+    def progress(self, channel: str, epoch: int, bytes_sent: int, host: str) -> None:
         """Drop progress."""
 
     def note(self, text: str) -> None:
@@ -64,14 +80,15 @@ class LogStream:
         with contextlib.suppress(queue.Full):
             self._lines.put(mark, timeout=_PATIENCE_SECONDS)
 
-    def _pump(self, stream: str) -> None:
+    def _pump(self, streams: dict[str, str], lines: _Lines) -> None:
         more = True
         while more:
-            items = [self._lines.get()]
-            while len(items) < _BATCH and not self._lines.empty():
-                items.append(self._lines.get())
-            if events := [item for item in items if isinstance(item, dict)]:
-                self._try_to_send(stream, events)
+            items = [lines.get()]
+            while len(items) < _BATCH and not lines.empty():
+                items.append(lines.get())
+            for host, stream in streams.items():
+                if events := [item[1] for item in items if isinstance(item, tuple) and item[0] == host]:
+                    self._try_to_send(stream, events)
             for item in items:
                 if isinstance(item, threading.Event):
                     item.set()
@@ -79,7 +96,7 @@ class LogStream:
         if self._dropped:
             self._note(f"{self._name}: {self._dropped} lines are missing in its log stream; its log file has them")
 
-    def _try_to_send(self, stream: str, events: list[dict[str, Any]]) -> None:
+    def _try_to_send(self, stream: str, events: list[Event]) -> None:
         try:
             self._send(GROUP, stream, events)
         except Exception as error:  # noqa: BLE001  # whatever a log service raises, the log file has the lines

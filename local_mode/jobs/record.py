@@ -1,5 +1,6 @@
-"""The record of a job: what DescribeTrainingJob answers, kept in job.json at every change."""
+"""The record of a job: what DescribeTrainingJob answers, stored at every change, and in job.json at the end."""
 
+import errno
 import json
 import os
 import threading
@@ -9,6 +10,7 @@ from typing import Any
 
 from local_mode.jobs.request import TrainingJobRequest
 from local_mode.jobs.shapes import write
+from local_mode.jobs.store import Store, StoreError
 
 IN_PROGRESS, STOPPING = "InProgress", "Stopping"
 COMPLETED, FAILED, STOPPED = "Completed", "Failed", "Stopped"
@@ -25,23 +27,30 @@ MESSAGES = {
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds",
+    "MaxWaitTimeExceeded": "Training job exceeded MaxWaitTimeInSeconds",
+    "Interrupted": "The managed spot training instances were interrupted",
 }
 
 
 class Record:
     """One job's record. Times are seconds since 1970, as on AWS's wire. Safe to use from several threads."""
 
-    def __init__(self, path: Path, document: dict[str, Any], clock: Callable[[], float]) -> None:
-        self._path = path
+    def __init__(self, store: Store, path: Path, document: dict[str, Any], clock: Callable[[], float]) -> None:
+        """`path` is of the file that has the record once the job has ended."""
+        self._store, self._path = store, path
         self._document = document
         self._clock = clock
         self._lock = threading.Lock()
 
     @classmethod
     def create(
-        cls, path: Path, request: TrainingJobRequest, *, arn: str, model: str, clock: Callable[[], float]
+        cls, store: Store, path: Path, request: TrainingJobRequest, *, arn: str, model: str, clock: Callable[[], float]
     ) -> "Record":
-        """The record of a job about to start; `model` is where its model will be."""
+        """The record of a job about to start; `model` is where its model will be.
+
+        Raises:
+            StoreError: it cannot be stored.
+        """
         now = clock()
         document = {
             "TrainingJobName": request.TrainingJobName,
@@ -55,14 +64,18 @@ class Record:
             "SecondaryStatusTransitions": [_transition("Starting", now)],
             "FinalMetricDataList": [],
         }
-        record = cls(path, document, clock)
-        record._save()
-        return record
+        store.put(document)
+        return cls(store, path, document, clock)
 
     @classmethod
-    def load(cls, path: Path, clock: Callable[[], float]) -> "Record":
-        """The record of a job that another process left."""
-        return cls(path, json.loads(path.read_text(encoding="utf-8")), clock)
+    def load(cls, store: Store, path: Path, name: str, clock: Callable[[], float]) -> "Record | None":
+        """The record of a job that another process left; None where there is none.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        document = store.get(name)
+        return cls(store, path, document, clock) if document else None
 
     def describe(self) -> dict[str, Any]:
         """A copy of the record."""
@@ -78,7 +91,7 @@ class Record:
         """Enter a secondary status, and a status with it.
 
         Raises:
-            OSError: job.json cannot be written; `describe` knows the status all the same.
+            OSError: the record cannot be written; `describe` knows the status all the same.
         """
         now = self._clock()
         with self._lock:
@@ -91,14 +104,14 @@ class Record:
             self._document.update(fields, SecondaryStatus=secondary, LastModifiedTime=now)
             self._document["TrainingJobStatus"] = status or self._document["TrainingJobStatus"]
             if secondary == "Training":
-                self._document["TrainingStartTime"] = now
+                self._document.setdefault("TrainingStartTime", now)  # of the first of its attempts
             self._save()
 
     def amend(self, **fields: Any) -> None:
         """Change fields that are no part of the job's life.
 
         Raises:
-            OSError: job.json cannot be written.
+            OSError: the record cannot be written.
         """
         with self._lock:
             self._document.update(fields)
@@ -110,7 +123,14 @@ class Record:
             seconds = max(0, round(now - start))
             self._document.update(TrainingEndTime=now, TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds)
 
-    def _save(self) -> None:
+    def keep(self) -> None:
+        """Leave job.json behind, once the job has ended; nothing before.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._document["TrainingJobStatus"] not in FINAL:
+            return
         half = self._path.with_name(f".{self._path.name}.part")
         with half.open("w", encoding="utf-8") as file:
             json.dump(self._document, file, indent=2, allow_nan=False)
@@ -118,6 +138,13 @@ class Record:
             file.flush()
             os.fsync(file.fileno())
         half.replace(self._path)
+
+    def _save(self) -> None:
+        try:
+            self._store.put(self._document)
+        except StoreError as error:
+            raise OSError(errno.EIO, str(error), str(self._store.path)) from None
+        self.keep()
 
 
 def algorithm_error(text: str | None, code: int) -> str:

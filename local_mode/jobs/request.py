@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from local_mode.instance.cluster import Cluster, alike, cluster
 from local_mode.jobs.shapes import later, optional, recorded, required
 
 _ROLE = r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
@@ -47,10 +48,11 @@ class S3Objects:
     S3Uri: str = required(least=1, most=1024)
     """A folder path or file:// URI here; of a manifest its own key, else matched as a textual prefix, as S3 does."""
     S3DataDistributionType: str = optional("FullyReplicated", choices=("FullyReplicated", "ShardedByS3Key"))
-    """On one host both mean all objects."""
+    """Sharded, every host gets objects of its own."""
     AttributeNames: tuple[str, ...] = optional((), most=16, value_most=256)
     """Of an augmented manifest: what becomes a record, in this order."""
-    InstanceGroupNames: Any = later("run instance groups")
+    InstanceGroupNames: tuple[str, ...] = optional((), most=5, value_most=64)
+    """The groups whose hosts get the channel; all where none is named."""
     ModelAccessConfig: Any = later("accept model licences")
     HubAccessConfig: Any = later("read from model hubs")
 
@@ -61,6 +63,7 @@ class ChannelSource:
 
     S3DataSource: S3Objects = required()
     FileSystemDataSource: Any = later("mount EFS or FSx file systems")
+    DatasetSource: Any = later("read SageMaker's data sets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,21 +96,55 @@ class Output:
     KmsKeyId: Any = later("encrypt artifacts")
     CompressionType: str = optional("GZIP", choices=("GZIP", "NONE"))
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether artifacts are archives."""
+        return self.CompressionType == "GZIP"
+
+
+_INSTANCE_TYPE = r"ml\.[a-z0-9\-]+\.[a-z0-9\-]+"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceGroup:
+    """Some of a job's hosts, all of one type."""
+
+    InstanceGroupName: str = required(pattern=".+", least=1, most=64)
+    InstanceType: str = required(pattern=_INSTANCE_TYPE)
+    InstanceCount: int = required(least=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """The instance a job would have; its type is told to the program, this machine is what it gets."""
+    """The instances a job would have; their types are told to the program, this machine is what it gets."""
 
-    InstanceType: str = required(pattern=r"ml\.[a-z0-9\-]+\.[a-z0-9\-]+")
-    InstanceCount: int = required(least=0)
-    VolumeSizeInGB: int = required(least=1)
-    """GB; recorded, the disk is this machine's."""
+    InstanceType: str | None = optional(None, pattern=_INSTANCE_TYPE)
+    InstanceCount: int | None = optional(None, least=1)
+    """These two, or groups."""
+    InstanceGroups: tuple[InstanceGroup, ...] = optional((), most=5)
+    VolumeSizeInGB: int = required(least=1, recorded=True)
+    """GB; the disk is this machine's."""
     VolumeKmsKeyId: Any = recorded()
     KeepAlivePeriodInSeconds: Any = recorded()
-    InstanceGroups: Any = later("run instance groups")
     InstancePreferences: Any = later("choose among instance types")
+    SelectedInstanceType: Any = later("choose among instance types")
+    SelectedInstanceCount: Any = later("choose among instance types")
     InstancePlacementConfig: Any = later("place instances")
     TrainingPlanArn: Any = later("use training plans")
+
+    @property
+    def host_count(self) -> int:
+        """How many hosts are asked for."""
+        return sum(group.InstanceCount for group in self.InstanceGroups) or self.InstanceCount or 1
+
+    @property
+    def cluster(self) -> Cluster:
+        """The hosts that are asked for; `rules` sees to it that they are."""
+        if self.InstanceGroups:
+            return cluster(
+                (group.InstanceGroupName, group.InstanceType, group.InstanceCount) for group in self.InstanceGroups
+            )
+        return alike(self.InstanceType or "", self.InstanceCount or 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +152,9 @@ class Stopping:
     """When the platform stops a job."""
 
     MaxRuntimeInSeconds: int = optional(_DAY, least=1, most=28 * _DAY)
-    """Seconds from the start of the container."""
-    MaxWaitTimeInSeconds: Any = later("run managed spot training")
+    """Seconds of training, over all attempts together; waiting for an instance is not counted."""
+    MaxWaitTimeInSeconds: int | None = optional(None, least=1)
+    """Seconds of managed spot training from its creation to its end, waiting counted."""
     MaxPendingTimeInSeconds: Any = recorded()
 
 
@@ -127,6 +165,7 @@ class Checkpoints:
     S3Uri: str = required(most=1024)
     """A folder path or file:// URI here."""
     LocalPath: str | None = optional(None, most=4096)
+    """Where the container finds them; /opt/ml/checkpoints unless it is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +174,8 @@ class TrainingJobRequest:
 
     TrainingJobName: str = required(pattern=r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
     AlgorithmSpecification: Algorithm = required()
-    RoleArn: str = required(pattern=_ROLE, least=20, most=2048)
-    """Recorded; its account is the account of the job's ARN."""
+    RoleArn: str = required(pattern=_ROLE, least=20, most=2048, recorded=True)
+    """Its account is the account of the job's ARN."""
     OutputDataConfig: Output = required()
     ResourceConfig: Resources = required()
     StoppingCondition: Stopping = required()
@@ -161,6 +200,9 @@ class TrainingJobRequest:
     DebugRuleConfigurations: Any = later("run Debugger's rules")
     ProfilerRuleConfigurations: Any = later("run Profiler's rules")
     TensorBoardOutputConfig: Any = later("sync TensorBoard's files")
+    ServerlessJobConfig: Any = later("run serverless jobs")
+    MlflowConfig: Any = later("track jobs in MLflow")
+    ModelPackageConfig: Any = later("register models")
 
     def input_mode(self, channel: Channel) -> str:
         """The mode of `channel`: its own, else the job's."""

@@ -1,15 +1,23 @@
 """A request read, and checked as a whole: rules between fields, and values local_mode does not honour yet."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from local_mode.channels.sources import local_path
 from local_mode.errors import LocalModeError, ValidationError
-from local_mode.instance.opt_ml import CHECKPOINTS
-from local_mode.instance.sources import local_path
+from local_mode.instance.opt_ml import BASE, CHECKPOINTS
+from local_mode.jobs.control import TAG, planned
 from local_mode.jobs.request import Channel, TrainingJobRequest
 from local_mode.jobs.shapes import read
+
+MOST_HOSTS = 64
+"""Far more than a machine is good for, and few enough for its networks, threads and file handles."""
+_SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64")
+"""Folders without which no program starts."""
 
 
 def parse(document: Any) -> TrainingJobRequest:
@@ -29,7 +37,8 @@ def parse(document: Any) -> TrainingJobRequest:
 
 def _broken(request: TrainingJobRequest) -> list[str]:
     """Every broken rule, as a sentence that says what to do."""
-    return [*_metrics(request), *_channels(request), *_places(request), *_later(request)]
+    rules = (_metrics, _channels, _hosts, _places, _spot, _checkpoints)
+    return [problem for rule in rules for problem in rule(request)]
 
 
 def _metrics(request: TrainingJobRequest) -> Iterator[str]:
@@ -79,6 +88,31 @@ def _channel(request: TrainingJobRequest, channel: Channel, where: str) -> Itera
         yield f"{place}.AttributeNames is {names}, but S3DataType is {kind}; only AugmentedManifestFile has attributes."
 
 
+def _hosts(request: TrainingJobRequest) -> Iterator[str]:
+    """What may not be combined in ResourceConfig, and the groups that channels name."""
+    resources = request.ResourceConfig
+    names = [group.InstanceGroupName for group in resources.InstanceGroups]
+    for field, value in (("InstanceType", resources.InstanceType), ("InstanceCount", resources.InstanceCount)):
+        if names and value is not None:
+            yield f"ResourceConfig.{field} is {value!r} beside InstanceGroups; give one or the other."
+        elif not names and value is None:
+            yield f"ResourceConfig.{field} is missing; CreateTrainingJob requires it, or InstanceGroups."
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{count} of ResourceConfig.InstanceGroups are called {name!r}; names must differ."
+    if (hosts := resources.host_count) > MOST_HOSTS:
+        yield (
+            f"ResourceConfig asks for {hosts} hosts; local_mode runs at most {MOST_HOSTS}, all on this machine: "
+            "lower InstanceCount."
+        )
+    for index, channel in enumerate(request.InputDataConfig):
+        for name in channel.DataSource.S3DataSource.InstanceGroupNames:
+            if name not in names:
+                known = ", ".join(names) or "none"
+                where = f"InputDataConfig[{index}].DataSource.S3DataSource.InstanceGroupNames"
+                yield f"{where} has {name!r}, which is none of ResourceConfig.InstanceGroups ({known})."
+
+
 def _places(request: TrainingJobRequest) -> Iterator[str]:
     """Every URI of the request."""
     uris = {
@@ -96,14 +130,38 @@ def _places(request: TrainingJobRequest) -> Iterator[str]:
             yield f"{where}: {error}"
 
 
-def _later(request: TrainingJobRequest) -> Iterator[str]:
-    if request.ResourceConfig.InstanceCount != 1:
-        count = request.ResourceConfig.InstanceCount
-        yield f"local_mode does not run {count} instances yet; set ResourceConfig.InstanceCount to 1."
-    if request.EnableManagedSpotTraining:
-        yield "local_mode does not run managed spot training yet; set EnableManagedSpotTraining to false."
-    if request.OutputDataConfig.CompressionType == "NONE":
-        yield "local_mode does not leave artifacts uncompressed yet; set OutputDataConfig.CompressionType to GZIP."
-    config = request.CheckpointConfig
-    if config and (config.LocalPath or CHECKPOINTS).rstrip("/") != CHECKPOINTS:
-        yield f"local_mode does not put checkpoints at {config.LocalPath!r} yet; set LocalPath to {CHECKPOINTS}."
+def _spot(request: TrainingJobRequest) -> Iterator[str]:
+    """Managed spot training, and the interruptions planned for it."""
+    stopping = request.StoppingCondition
+    wait, run = stopping.MaxWaitTimeInSeconds, stopping.MaxRuntimeInSeconds
+    where = "StoppingCondition.MaxWaitTimeInSeconds"
+    if request.EnableManagedSpotTraining and (wait is None or wait < run):
+        yield (
+            f"{where} is {'missing' if wait is None else wait} and MaxRuntimeInSeconds is {run}; for managed spot "
+            "training it must be present and be greater than or equal to MaxRuntimeInSeconds."
+        )
+    if wait is not None and not request.EnableManagedSpotTraining:
+        yield f"{where} is {wait}, but EnableManagedSpotTraining is not true; only spot training waits, remove it."
+    try:
+        interruptions = planned(request.Tags)
+    except ValueError as error:
+        yield f"Tags: {TAG} has no seconds as in '60 60/300': {error}."
+        return
+    if interruptions and not request.EnableManagedSpotTraining:
+        yield f"Tags: {TAG} interrupts managed spot training only; set EnableManagedSpotTraining to true."
+
+
+def _checkpoints(request: TrainingJobRequest) -> Iterator[str]:
+    """Where in a container checkpoints can be."""
+    if request.CheckpointConfig is None or not request.CheckpointConfig.LocalPath:
+        return
+    text, where = request.CheckpointConfig.LocalPath, "CheckpointConfig.LocalPath"
+    path = Path(os.path.normpath(text))
+    if not path.is_absolute() or ".." in Path(text).parts or "\0" in text:
+        yield f"{where} is {text!r}; give an absolute path, such as {CHECKPOINTS}."
+        return
+    platform = [Path(BASE, name) for name in ("input", "model", "output", "code")]
+    taken = (*platform, *map(Path, _SYSTEM))
+    clash = next((str(one) for one in taken if path.is_relative_to(one) or one.is_relative_to(path)), None)
+    if clash:
+        yield f"{where} is {text!r}, which is not to be mixed with {clash}; give another path, such as {CHECKPOINTS}."

@@ -1,9 +1,9 @@
 """All training jobs of one root folder: those that run here, and those that ended, in whatever process."""
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from local_mode.jobs.listener import Listener
 from local_mode.jobs.record import FINAL, Record
 from local_mode.jobs.request import TrainingJobRequest
 from local_mode.jobs.rules import parse
+from local_mode.jobs.store import Query, Store
 from local_mode.runners.protocol import Runner
 
 Choose = Callable[[str], Runner]
@@ -37,8 +38,9 @@ class Service:
         self._settings, self._choose, self._listen = settings, choose, listen
         self._lock = threading.Lock()
         self._running: dict[str, Job] = {}
-        self._ended: dict[str, Document] = {}
-        """Records of jobs that cannot change any more; not to be modified."""
+        self._beginning: Counter[str] = Counter()
+        """Names of jobs that are being created."""
+        self._store = Store(self._root)
         self._closing = False
 
     def create(self, document: Document) -> Document:
@@ -49,15 +51,27 @@ class Service:
         """
         request = parse(document)
         name = request.TrainingJobName
-        if self._closing:
-            raise LocalModeError("local_mode is ending and starts no more jobs; start it again.")
-        if (known := self._find(name)) is not None:
+        with self._lock:
+            if self._closing:
+                raise LocalModeError("local_mode is ending and starts no more jobs; start it again.")
+            self._beginning[name] += 1
+        try:
+            return self._create(request, name)
+        finally:
+            with self._lock:
+                self._beginning -= Counter([name])
+
+    def _create(self, request: TrainingJobRequest, name: str) -> Document:
+        if (known := self._find(name)) is not None and self._folder(name).path.exists():
             raise ResourceInUseError(_taken(known["TrainingJobArn"]))
         runner = self._choose(request.AlgorithmSpecification.TrainingImage)
         listener = self._listen(request)
         job = create(request, runner=runner, root=self._root, console=listener, settings=self._settings)
         with self._lock:
             self._running[name] = job
+            others = [other for other in self._running if other != name]
+        for other in others:
+            self._find(other)  # nobody else may ever ask for it
         if self._closing:
             job.stop()
         return job.describe()
@@ -69,12 +83,30 @@ class Service:
             UnknownJobError: there is none.
         """
         if (document := self._find(name)) is None:
-            raise UnknownJobError(f"No training job is called {name!r}.")
+            raise UnknownJobError(_unknown(name))
         return document
 
-    def all(self) -> list[Document]:
-        """Every job's record; not to be modified."""
-        return [document for name in self._names() if (document := self._find(name)) is not None]
+    def find(self, query: Query) -> list[Document]:
+        """Summaries of the jobs that a query asks for.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return self._store.find(query)
+
+    def count(self, query: Query) -> dict[str, int]:
+        """How many jobs of each status a query's filters leave.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return self._store.count(query)
+
+    def curves(self, name: str) -> Document:
+        """How a job's metrics and channels went over time: `local_mode.jobs.trace` has the form."""
+        with self._lock:
+            job = self._running.get(name)
+        return job.curves() if job else self._store.curves(name) or {}
 
     def stop(self, name: str) -> None:
         """Begin to stop a job; nothing more when that has begun.
@@ -82,14 +114,7 @@ class Service:
         Raises:
             LocalModeError: there is none, it has ended, or another process runs it.
         """
-        status = self.describe(name)["TrainingJobStatus"]
-        if status in FINAL:
-            raise JobStateError(f"The request was rejected because the training job is in status {status}.")
-        with self._lock:
-            job = self._running.get(name)
-        if job is None:
-            raise JobStateError(f"Training job {name!r} runs in another local_mode; stop it there.")
-        job.stop()
+        self._running_here(name).stop()
 
     def delete(self, name: str) -> None:
         """Remove an ended job's folder with all that is in it; its artifacts at S3OutputPath stay.
@@ -106,9 +131,9 @@ class Service:
             job.wait(_LAST_ACTS_SECONDS)
         with root_lock(self._root):
             remove_tree(self._folder(name).path)
-        with self._lock:
-            self._running.pop(name, None)
-            self._ended.pop(name, None)
+            self._store.remove(name)
+        if job:
+            self._forget(name, job)
 
     def tag(self, name: str, change: Callable[[dict[str, str]], None]) -> dict[str, str]:
         """Let `change` act upon a job's tags; those it has then.
@@ -116,58 +141,84 @@ class Service:
         Raises:
             UnknownJobError: there is no such job.
         """
-        before = self.describe(name)
         with self._lock:
             job = self._running.get(name)
-            record = job.record if job else Record.load(self._folder(name).record, time.time)
+            record = job.record if job else Record.load(self._store, self._folder(name).record, name, time.time)
+            if record is None:
+                raise UnknownJobError(_unknown(name))
             tags = {tag["Key"]: tag["Value"] for tag in record.describe().get(TAGS) or ()}
             untouched = dict(tags)
             change(tags)
             if tags != untouched:
+                if job is None and record.status not in FINAL:
+                    raise JobStateError(_elsewhere(name))
                 record.amend(**{TAGS: [{"Key": key, "Value": value} for key, value in tags.items()]})
-                if before["TrainingJobName"] in self._ended:
-                    self._ended[name] = record.describe()
         return tags
+
+    def amend(self, name: str, fields: Document) -> None:
+        """Change fields of a running job's record that are no part of its life.
+
+        Raises:
+            LocalModeError: there is none, it has ended, or another process runs it.
+        """
+        self._running_here(name).record.amend(**fields, LastModifiedTime=time.time())
 
     def close(self, *, kill: bool = False) -> list[str]:
         """Stop every job, or kill them; names of those that have not ended yet. Call it until there are none."""
-        self._closing = True
         with self._lock:
-            jobs = dict(self._running)
+            self._closing = True
+            jobs, beginning = dict(self._running), list(self._beginning)
         for job in jobs.values():
             if kill:
                 job.kill()
             else:
                 job.stop()
-        return [name for name, job in jobs.items() if not job.wait(0)]
+        going = [name for name, job in jobs.items() if not job.wait(0)]
+        return list(dict.fromkeys([*going, *beginning]))
+
+    def folder(self, name: str) -> JobFolder:
+        """Where a job's files are.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        return self._folder(str(self.describe(name)["TrainingJobName"]))
+
+    def _running_here(self, name: str) -> Job:
+        status = self.describe(name)["TrainingJobStatus"]
+        if status in FINAL:
+            raise JobStateError(f"The request was rejected because the training job is in status {status}.")
+        with self._lock:
+            job = self._running.get(name)
+        if job is None:
+            raise JobStateError(_elsewhere(name))
+        return job
 
     def _folder(self, name: str) -> JobFolder:
         return JobFolder(path=jobs_folder(self._root) / name)
 
-    def _names(self) -> Iterator[str]:
-        with self._lock:
-            names = {*self._ended, *self._running}
-        if jobs_folder(self._root).is_dir():
-            names |= {path.name for path in jobs_folder(self._root).iterdir()}
-        return iter(names)
-
     def _find(self, name: str) -> Document | None:
         with self._lock:
-            job, ended = self._running.get(name), self._ended.get(name)
-        if ended is not None:
-            return ended
-        document = job.describe() if job else self._stored(name)
-        if document is None or document["TrainingJobStatus"] not in FINAL or (job and not job.wait(0)):
-            return document
-        with self._lock:
-            self._running.pop(name, None)
-            return self._ended.setdefault(name, document)
+            job = self._running.get(name)
+        if job is None:
+            return self._store.get(name)
+        if job.wait(0) and (stored := self._store.get(name)) is not None and stored["TrainingJobStatus"] in FINAL:
+            self._forget(name, job)  # not when its end could not be stored: then only its handle knows of it
+        return job.describe()
 
-    def _stored(self, name: str) -> Document | None:
-        try:
-            return Record.load(self._folder(name).record, time.time).describe()
-        except (OSError, json.JSONDecodeError):
-            return None  # no job, or one whose maker was killed before there was a record
+    def _forget(self, name: str, job: Job) -> None:
+        """Let an ended job go; the name may be another one's by now."""
+        with self._lock:
+            if self._running.get(name) is job:
+                del self._running[name]
+
+
+def _unknown(name: str) -> str:
+    return f"No training job is called {name!r}."
+
+
+def _elsewhere(name: str) -> str:
+    return f"Training job {name!r} runs in another local_mode; stop or change it there."
 
 
 def _taken(arn: str) -> str:

@@ -90,13 +90,13 @@ def write(instance: Any) -> dict[str, Any]:
 
 
 def recorded_only(instance: Any) -> list[str]:
-    """Names of the fields that are set and have no effect on this machine, those of inner shapes too."""
+    """Names of the fields that were set by choice and have no effect on this machine, those of inner shapes too."""
     names = []
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
         if dataclasses.is_dataclass(value):
             names += recorded_only(value)
-        elif value is not None and field.metadata["limits"].recorded:
+        elif value is not None and field.default is not MISSING and field.metadata["limits"].recorded:
             names.append(field.name)
     return names
 

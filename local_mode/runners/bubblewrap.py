@@ -13,6 +13,15 @@ from local_mode.runners.protocol import Launch
 INSIDE = Path("/opt/local_mode")
 """Where the job's own Python and home are in the sandbox: a path that is short and the same for every job."""
 _PROBE_SECONDS = 10
+_KEYS = (".aws", ".docker", ".gnupg", ".kube", ".netrc", ".ssh")
+"""Of a home folder."""
+_SOCKETS = (
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/podman/podman.sock",
+    f"/run/user/{os.getuid()}",
+)
+"""Whoever reaches one of these can be root."""
 _OPT = Path("/opt")
 _HIDDEN = (Path("/tmp"), _OPT)  # noqa: S108  # paths of the sandbox, not files of ours
 """Folders of this machine that the sandbox has its own of."""
@@ -53,14 +62,17 @@ def options(launch: Launch, overlay: Overlay, *, info_fd: int) -> list[str]:
     paths, scratch = contract.Paths(), launch.scratch
     host = contract.Paths(launch.opt_ml)
     command = ["bwrap", *_OWN_KERNEL_VIEW, "--info-fd", str(info_fd)]
-    if launch.network_isolation:
+    if launch.network_isolation and not launch.network.key:
         command += ["--unshare-net"]
-    command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    outside = _outside(launch)
+    command += [*_root(outside), "--dev", "/dev", "--proc", "/proc"]
     command += ["--bind", str(scratch / "tmp"), "/tmp", *_own_opt()]  # noqa: S108  # the job's own
     for device in _gpu_devices():
         command += ["--dev-bind", device, device]
+    root = launch.job_folder.parents[1]
+    command += _without_secrets(root)
     for path in overlay.needs:
-        if any(path.is_relative_to(top) for top in _HIDDEN):
+        if any(path.is_relative_to(top) for top in (*_HIDDEN, root)):
             command += ["--ro-bind-try", str(path), str(path)]
     command += [
         "--bind",
@@ -71,6 +83,8 @@ def options(launch: Launch, overlay: Overlay, *, info_fd: int) -> list[str]:
         str(INSIDE / "home"),
     ]
     command += ["--bind", str(launch.opt_ml), str(paths.base)]
+    if outside is not None and launch.checkpoints is not None:
+        command += ["--bind", str(launch.checkpoints.source), str(outside)]
     # Data is read-only as a whole, as under Docker: FIFOs come and go in it from outside.
     command += ["--ro-bind", str(host.data), str(paths.data)]
     for mount in launch.mounts:
@@ -80,10 +94,43 @@ def options(launch: Launch, overlay: Overlay, *, info_fd: int) -> list[str]:
     return [*command, "--chdir", "/", "--"]
 
 
+def _without_secrets(root: Path) -> list[str]:
+    """Hide where local_mode keeps its key and other jobs, where this user's keys lie, and where engines listen."""
+    places = [root, *(Path.home() / name for name in _KEYS), *map(Path, _SOCKETS)]
+    command = []
+    for path in places:
+        if any(path.is_relative_to(top) for top in _HIDDEN) or not os.access(path, os.F_OK):
+            continue  # hidden already, not there, or where this user cannot go either
+        if path.is_dir():
+            command += ["--tmpfs", str(path.resolve())]
+        else:
+            command += ["--ro-bind", "/dev/null", str(path.resolve())]
+    return command
+
+
+def _outside(launch: Launch) -> Path | None:
+    """Where the checkpoints are to be found, if that is not in /opt/ml, which is bound as a whole."""
+    mount = launch.checkpoints
+    return None if mount is None or mount.target.is_relative_to(contract.Paths().base) else mount.target
+
+
+def _root(target: Path | None) -> list[str]:
+    """All of this machine, read-only; around a `target` it has not, folders that can take it."""
+    whole = ["--ro-bind", "/", "/"]
+    if target is None or target.is_dir() or any(target.is_relative_to(top) for top in _HIDDEN):
+        return whole
+    above = next(parent for parent in target.parents if parent.is_dir())
+    return _with_room(above) if above == Path("/") else [*whole, *_with_room(above)]
+
+
 def _own_opt() -> list[str]:
-    """An /opt that can take new folders, with all that the machine has in its own."""
-    command = ["--tmpfs", str(_OPT)]
-    for child in sorted(_OPT.iterdir()):
+    return _with_room(_OPT)
+
+
+def _with_room(folder: Path) -> list[str]:
+    """A folder that can take new ones, with all that the machine has in its own."""
+    command = ["--tmpfs", str(folder)]
+    for child in sorted(folder.iterdir()):
         if child == contract.Paths().base:
             continue
         if child.is_symlink():

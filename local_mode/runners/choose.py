@@ -26,7 +26,7 @@ def choose(
         RunnerError: Docker is asked for and there is no engine.
     """
     if runtime == "process":
-        return _process(stand_ins, caller, "as asked")
+        return _process(stand_ins, caller, "")
     engine, reason = connect(caller)
     if engine is None:
         if runtime == "docker":
@@ -37,12 +37,13 @@ def choose(
     if runtime == "docker":
         return engine, "runs in Docker, as asked"
     if not engine.has_image(image):
-        return _process(stand_ins, caller, f"the Docker engine has no image {image!r} (`make build` makes it)")
+        return _process(stand_ins, caller, f"the Docker engine has no image {image!r} (`make build` makes ours)")
     return engine, f"runs in Docker: an engine answers and has the image {image}"
 
 
-def _process(stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why: str) -> tuple[Runner, str]:
+def _process(stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why_no_docker: str) -> tuple[Runner, str]:
+    why = why_no_docker or "as asked"
     why_plain = bubblewrap.why_not()
-    runner = ProcessRunner(stand_ins=stand_ins, caller=caller, why_plain=why_plain)
+    runner = ProcessRunner(stand_ins=stand_ins, caller=caller, why_plain=why_plain, why_no_docker=why_no_docker)
     how = f"as a plain process: {why}; {runner.limits}" if why_plain else f"as a process under bubblewrap: {why}"
     return runner, f"runs {how}"

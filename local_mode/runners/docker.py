@@ -1,37 +1,51 @@
 """Runs the real image in a Docker engine on this machine; the only importer of the docker SDK.
 
 /opt/ml is an anonymous volume, filled and emptied through the engine's archive calls: what root writes in the
-container never lies on the host as root's. Only input/data is a mount of host folders, and read-only.
+container never lies on the host as root's. Mounts of host folders are input/data, read-only, and the checkpoints of a
+CheckpointConfig, which must come out while the program runs: `ownership` gives those to a user who is not root.
 """
 
+import base64
 import contextlib
+import functools
+import json
 import socket
-import tarfile
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import docker
 import docker.errors
 import docker.types
-import docker.utils.socket
 from trainjob import contract
 
 from local_mode.errors import RunnerError
 from local_mode.instance.cleaning import remove_tree
-from local_mode.runners.protocol import Instance, Launch
+from local_mode.runners.docker_network import (
+    HOST_LABEL,
+    JOB_LABEL,
+    gateway_of,
+    labels,
+    private_network,
+    remove_network,
+)
+from local_mode.runners.docker_restart import Output, patiently, remove, remove_volumes
+from local_mode.runners.image import ImageFacts, look_into
+from local_mode.runners.ownership import give_away, is_ours
+from local_mode.runners.packing import pack
+from local_mode.runners.protocol import Instance, Launch, Network
 from local_mode.runners.unpacking import unpack
 
 PING_SECONDS = 3
 _SOCKET = "unix:///var/run/docker.sock"
 _CALL_SECONDS = 60
+_KILL_SECONDS = 10
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _WAIT_SECONDS = 50
 """Of one call that waits for the end; below the client's own limit, and repeated."""
-JOB_LABEL = "local_mode.job"
-ROOT_LABEL = "local_mode.root"
 
 
 class DockerRunner:
@@ -52,7 +66,19 @@ class DockerRunner:
             return False
         return True
 
-    def check(self, *, image: str, network_isolation: bool, pipes: bool) -> None:
+    def inspect(self, image: str, programs: Iterable[str]) -> ImageFacts:
+        """What can be said of an image without running it, and which of `programs` it has.
+
+        Raises:
+            RunnerError: the engine lacks the image.
+        """
+        if not self.has_image(image):
+            raise RunnerError(f"the Docker engine has no image {image!r}")
+        return look_into(self._client, image, programs)
+
+    def check(
+        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, checkpoint_path: Path | None = None
+    ) -> None:
         """Refuse an image the engine lacks, and FIFOs where they do not cross."""
         if not self.has_image(image):
             raise RunnerError(f"The Docker engine has no image {image!r}; `make build` makes the project's images.")
@@ -62,9 +88,16 @@ class DockerRunner:
                 "pass FIFOs. Use --runtime process, an engine on Linux itself, or InputMode File."
             )
 
-    def network_interface(self, *, isolated: bool) -> str:
+    def network_interface(self, *, isolated: bool, hosts: int) -> str:
         """What Docker calls the first interface of a bridge."""
-        return "lo" if isolated else "eth0"
+        return "lo" if isolated and hosts == 1 else "eth0"
+
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+        """A bridge of the job's own; one host needs none and starts faster without."""
+        if len(hosts) == 1:
+            gateway = "" if isolated else gateway_of(self._client.networks.get("bridge"))
+            return Network(hosts=hosts, gateway=gateway)
+        return private_network(self._client, job_folder, hosts, isolated=isolated)
 
     def start(self, launch: Launch) -> Instance:
         """Create, fill and start a container."""
@@ -72,7 +105,7 @@ class DockerRunner:
             container = self._client.containers.create(**self._options(launch))
         except docker.errors.APIError as error:
             raise _refused(launch, error) from None
-        instance = _Container(container, launch)
+        instance = _Container(self._client, container, launch)
         try:
             instance.start()
         except docker.errors.APIError as error:
@@ -84,19 +117,24 @@ class DockerRunner:
         return instance
 
     def remove_leftovers(self, job_folder: Path) -> None:
-        """Remove containers and volumes of a job whose owner is gone."""
-        for container in self._client.containers.list(all=True, filters={"label": f"{JOB_LABEL}={job_folder}"}):
-            _remove(container)
+        """Remove containers, volumes and networks of a job whose owner is gone."""
+        mine = {"label": f"{JOB_LABEL}={job_folder}"}
+        for container in self._client.containers.list(all=True, filters=mine):
+            remove(container)
+        for network in self._client.networks.list(filters=mine):
+            remove_network(network)
+        remove_volumes(self._client, labels(job_folder))
 
     def _options(self, launch: Launch) -> dict[str, Any]:
         paths = contract.Paths()
         mounts = [
-            docker.types.Mount(str(paths.base), None, type="volume", no_copy=True),
+            docker.types.Mount(str(paths.base), None, type="volume", no_copy=True, labels=_host_labels(launch)),
             docker.types.Mount(str(paths.data), str(contract.Paths(launch.opt_ml).data), type="bind", read_only=True),
         ]
         for mount in launch.mounts:
             target = str(paths.channel(mount.channel))
             mounts.append(docker.types.Mount(target, str(mount.source), type="bind", read_only=True))
+        mounts += _checkpoints(launch)
         command = launch.arguments
         if launch.entrypoint is None and command is None:
             command = (contract.TRAIN_ARGUMENT,)
@@ -106,17 +144,29 @@ class DockerRunner:
             "command": list(command) if command is not None else None,
             "environment": dict(launch.environment),
             "mounts": mounts,
-            "labels": {JOB_LABEL: str(launch.job_folder), ROOT_LABEL: str(launch.job_folder.parent.parent)},
+            "labels": labels(launch.job_folder),
             "shm_size": launch.shm_bytes,
-            "network_mode": "none" if launch.network_isolation else "bridge",
-            "extra_hosts": {"algo-1": "127.0.0.1"},
             "device_requests": self._gpus(),
+            **self._place(launch),
         }
+
+    def _place(self, launch: Launch) -> dict[str, Any]:
+        """The container's network, and how host names resolve in it."""
+        key = launch.network.key
+        if not key:
+            mode = "none" if launch.network_isolation else "bridge"
+            return {"network_mode": mode, "extra_hosts": dict.fromkeys(launch.network.hosts, "127.0.0.1")}
+        endpoint = self._client.api.create_endpoint_config(aliases=[launch.host])
+        place = {"network": key, "networking_config": {key: endpoint}}
+        # The engine's own name server is silent about a host that has not started yet when it may ask no other: a
+        # program would wait 10 s before it asks again.
+        return {**place, "dns_opt": ["timeout:1", "attempts:1"]} if launch.network_isolation else place
 
     def _gpus(self) -> list[Any]:
         """All GPUs, where the engine can hand them on and there are any."""
-        has_runtime = "nvidia" in self._client.info().get("Runtimes", {})
-        if not has_runtime or not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg")):
+        if not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg")):
+            return []  # first, as the engine takes 10 ms to tell of itself
+        if "nvidia" not in self._client.info().get("Runtimes", {}):
             return []
         return [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])]
 
@@ -124,27 +174,28 @@ class DockerRunner:
 class _Container:
     """One container of the engine, from creation to removal."""
 
-    def __init__(self, container: Any, launch: Launch) -> None:
+    def __init__(self, client: Any, container: Any, launch: Launch) -> None:
+        self._client = client
         self._container = container
         self._launch = launch
         self._code: int | None = None
         self._ended = threading.Event()
-        self._output: Any = None
+        self._output: Output | None = None
 
     def start(self) -> None:
         """Fill /opt/ml, then start; output is ours from the first byte."""
         # Checked, because the engine's answer to a volume it cannot fill is False and not an error.
-        with _tree(self._launch.opt_ml, self._launch.scratch) as tree:
+        with pack(self._launch) as tree:
             taken = self._container.put_archive(str(contract.Paths().base), tree)
         if not taken:
             raise RunnerError(f"The Docker engine did not take the files of {contract.Paths().base}; see its log.")
-        self._output = self._container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1, "logs": 1})
+        self._output = Output(self._container)
         self._container.start()
         threading.Thread(target=self._await_end, daemon=True, name="docker-wait").start()
 
     def log_lines(self) -> Iterator[bytes]:
         rest = b""
-        for _, chunk in docker.utils.socket.frames_iter(self._output, tty=False):  # type: ignore[no-untyped-call]
+        for chunk in self._output.chunks(self._ended) if self._output else ():
             *lines, rest = (rest + chunk).split(b"\n")
             yield from (line + b"\n" for line in lines)
         if rest:
@@ -162,27 +213,86 @@ class _Container:
 
     def collect(self) -> None:
         host, inside = contract.Paths(self._launch.opt_ml), contract.Paths()
-        try:
-            self._container.reload()
-        except docker.errors.NotFound:
-            raise RunnerError("The container was removed from outside; what it wrote is lost.") from None
+        self._check_there()
+        mounted = self._launch.checkpoints.target if self._launch.checkpoints else None
         for name in (inside.model, inside.output, inside.checkpoints):
-            remove_tree(host.base / name.name)  # what the program removed is not to live on here
-            with contextlib.suppress(docker.errors.NotFound):
-                chunks, _ = self._container.get_archive(str(name))
-                unpack(chunks, host.base)
+            if name == mounted or patiently(functools.partial(self._is_untouched, name)):
+                continue
+            try:
+                patiently(functools.partial(self._bring, name, host.base))
+            except docker.errors.APIError as error:
+                if error.response is not None:
+                    error.response.close()  # the SDK leaves it open
+                if not isinstance(error, docker.errors.NotFound):
+                    self._check_there()
+                    raise
+        self._check_there()
+
+    def _bring(self, folder: Path, base: Path) -> None:
+        remove_tree(base / folder.name)  # what the program removed is not to live on here
+        chunks, _ = self._container.get_archive(str(folder))
+        unpack(chunks, base)
+
+    def _is_untouched(self, folder: Path) -> bool:
+        """Whether nothing was ever made in a folder that was empty: it, and those in it, have the times we gave them.
+
+        A look takes 2 ms, an archive of nothing 45 ms: the engine starts a process for each.
+        """
+        written = contract.Paths(self._launch.opt_ml).base / folder.relative_to(contract.Paths().base)
+        ours = [written, *(path for path in written.rglob("*") if path.is_dir())]
+        return all(self._made(folder / path.relative_to(written)) == path.stat().st_mtime_ns // 1000 for path in ours)
+
+    def _made(self, path: Path) -> int | None:
+        """When an entry was last made in a folder of the container, in microseconds since 1970; None without it."""
+        api = self._client.api  # its `get_archive` only comes with the archive
+        url = f"{api.base_url}/v{api.api_version}/containers/{self._container.id}/archive"
+        with api.head(url, params={"path": str(path)}, timeout=_CALL_SECONDS) as answer:
+            told = answer.headers.get("X-Docker-Container-Path-Stat") if answer.ok else None
+        if told is None:
+            return None
+        when = datetime.fromisoformat(json.loads(base64.b64decode(told))["mtime"])
+        return (when - _EPOCH) // timedelta(microseconds=1)
+
+    def _check_there(self) -> None:
+        """See that the container is there still, or was all the while."""
+        with contextlib.suppress(docker.errors.NotFound):
+            patiently(self._container.reload)
+            if self._container.status not in ("removing", "dead"):
+                return
+        raise RunnerError("The container was removed from outside; what it wrote is lost, but for its checkpoints.")
+
+    def open_up(self) -> None:
+        give_away(self._launch.checkpoints, self._run_as_root)
 
     def close(self) -> None:
-        _remove(self._container)
+        try:
+            if not is_ours(self._launch.checkpoints):
+                self.kill()  # nobody writes any more
+                self._ended.wait(_KILL_SECONDS)
+                self.open_up()
+        finally:
+            self._close()
+
+    def _run_as_root(self, command: list[str]) -> tuple[int, bytes]:
+        """In the container while it runs, after that in one of its own; its exit code and what it said."""
+        try:
+            if self._code is None:
+                code, said = self._container.exec_run(command, user="0")
+                return int(code), bytes(said)
+            return _run(self._client, self._launch, command)
+        except docker.errors.APIError as error:
+            return 1, str(error.explanation or error).encode()
+
+    def _close(self) -> None:
+        remove(self._container)
+        remove_volumes(self._client, _host_labels(self._launch))  # of a container that was removed from outside
         if self._output is not None:
-            # The SDK keeps the response beside the socket and closes neither.
-            self._output._response.close()
             self._output.close()
             self._output = None
 
     def _signal(self, name: str) -> None:
         with contextlib.suppress(docker.errors.APIError):  # it has ended already
-            self._container.kill(signal=name)
+            patiently(lambda: self._container.kill(signal=name))
 
     def _await_end(self) -> None:
         while self._code is None:
@@ -193,6 +303,10 @@ class _Container:
             except (OSError, docker.errors.APIError):
                 time.sleep(0.2)  # the call's time was up, or the engine restarts
         self._ended.set()
+
+
+def _host_labels(launch: Launch) -> dict[str, str]:
+    return {**labels(launch.job_folder), HOST_LABEL: launch.host}
 
 
 def connect(caller: Mapping[str, str]) -> tuple[DockerRunner | None, str]:
@@ -229,27 +343,24 @@ def _refused(launch: Launch, error: docker.errors.APIError) -> RunnerError:
     return RunnerError(f"The Docker engine does not start {launch.image!r}: {reason}")
 
 
-def _remove(container: Any) -> None:
-    """Kill and remove a container with its volumes; one that is gone is fine."""
-    with contextlib.suppress(docker.errors.NotFound):
-        container.remove(v=True, force=True)
+def _checkpoints(launch: Launch) -> list[Any]:
+    mount = launch.checkpoints
+    return [docker.types.Mount(str(mount.target), str(mount.source), type="bind")] if mount else []
 
 
-def _tree(opt_ml: Path, scratch: Path) -> IO[bytes]:
-    """The configuration and checkpoints as an archive, all root's, as the platform leaves them; no data."""
-    data = contract.Paths(opt_ml).data.relative_to(opt_ml)
-
-    def rootly(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if Path(member.name).is_relative_to(data):
-            return None
-        member.uid = member.gid = 0
-        member.uname = member.gname = "root"
-        member.mode = 0o755 if member.isdir() else 0o644
-        return member
-
-    file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115  # the caller closes it; memory may be too small
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for entry in sorted(opt_ml.iterdir()):
-            archive.add(entry, arcname=entry.name, filter=rootly)
-    file.seek(0)
-    return file
+def _run(client: Any, launch: Launch, command: list[str]) -> tuple[int, bytes]:
+    """Run a command as root on the checkpoints of a container that has ended; its exit code and what it said."""
+    container = client.containers.create(
+        image=launch.image,
+        entrypoint=command,
+        mounts=_checkpoints(launch),
+        labels={JOB_LABEL: str(launch.job_folder)},
+        network_mode="none",
+        user="0",
+    )
+    try:
+        container.start()
+        code = int(container.wait(timeout=_WAIT_SECONDS)["StatusCode"])
+        return code, container.logs()
+    finally:
+        remove(container)

@@ -1,6 +1,7 @@
 """Runs a training container's program as a process of this machine: under bubblewrap where that works, else plain."""
 
 import contextlib
+import ipaddress
 import json
 import os
 import select
@@ -16,12 +17,13 @@ from trainjob import contract
 
 from local_mode.errors import RunnerError
 from local_mode.instance.cleaning import remove_tree
-from local_mode.runners import bubblewrap, leftovers, tether
+from local_mode.runners import bubblewrap, leftovers, namespace, tether
 from local_mode.runners.overlay import Overlay, make_overlay
-from local_mode.runners.protocol import SCRATCH, Instance, Launch, mark
+from local_mode.runners.protocol import SCRATCH, Instance, Launch, Network, mark
 from local_mode.runners.stand_in import StandIn, find
 
 _INFO_SECONDS = 10
+_LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
 _LINE_BYTES = 1 << 20
 """A line longer than this is handed on in parts: a program must not be able to fill our memory."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,11 +36,17 @@ class ProcessRunner:
 
     name = "process"
 
-    def __init__(self, *, stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why_plain: str) -> None:
-        """`caller` is the environment of the caller; `why_plain` says why bubblewrap is not used, empty when it is."""
+    def __init__(
+        self, *, stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why_plain: str, why_no_docker: str = ""
+    ) -> None:
+        """`caller` is the environment of the caller; `why_plain` says why bubblewrap is not used, empty when it is.
+
+        `why_no_docker` says why Docker, which was tried first, is not used; empty when nobody tried.
+        """
         self._stand_ins = stand_ins
         self._caller = caller
         self._why_plain = why_plain
+        self._why_no_docker = why_no_docker
 
     @property
     def protects_channels(self) -> bool:
@@ -56,18 +64,44 @@ class ProcessRunner:
             "algo-1 does not resolve"
         )
 
-    def check(self, *, image: str, network_isolation: bool, pipes: bool) -> None:
-        """Refuse an image with no stand-in, and isolation without bubblewrap."""
-        find(self._stand_ins, image)
+    def check(
+        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, checkpoint_path: Path | None = None
+    ) -> None:
+        """Refuse an image with no stand-in, and what needs bubblewrap where it is not used."""
+        find(self._stand_ins, image, why_no_docker=self._why_no_docker)
         if network_isolation and self._why_plain:
             raise RunnerError(
                 f"EnableNetworkIsolation is true, but {self._why_plain}, so a process cannot be isolated; "
                 "install bubblewrap, use --runtime docker, or set it to false."
             )
+        base = contract.Paths().base
+        if self._why_plain and checkpoint_path is not None and not checkpoint_path.is_relative_to(base):
+            raise RunnerError(
+                f"CheckpointConfig.LocalPath is {str(checkpoint_path)!r}, but {self._why_plain}, so a process cannot "
+                f"find a folder of its own there; give a path below {base}, install bubblewrap, or use --runtime "
+                "docker."
+            )
+        if hosts > 1 and self._why_plain:
+            raise RunnerError(
+                f"The job has {hosts} hosts, but {self._why_plain}, so their names would not resolve; "
+                "install bubblewrap, use --runtime docker, or ask for one host."
+            )
+        if hosts > 1 and network_isolation and (reason := namespace.why_not()):
+            raise RunnerError(
+                f"EnableNetworkIsolation is true and the job has {hosts} hosts, but {reason}, so they cannot reach "
+                "each other; install it, use --runtime docker, or ask for one host."
+            )
 
-    def network_interface(self, *, isolated: bool) -> str:
+    def network_interface(self, *, isolated: bool, hosts: int) -> str:
         """Loopback."""
-        return "lo"  # one host: whatever else the machine has is not the job's
+        return "lo"  # whatever else the machine has is not the job's
+
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+        """Loopback has an address for every host; in a namespace of the job's own where it is isolated."""
+        if len(hosts) == 1 or not isolated:
+            return Network(hosts=hosts, gateway="127.0.0.1")
+        held = namespace.Namespace(self._marked(job_folder))
+        return Network(hosts=hosts, key=str(held.pid), close=held.close)
 
     def start(self, launch: Launch) -> Instance:
         """Start the stand-in's program."""
@@ -81,7 +115,7 @@ class ProcessRunner:
 
     def _start_sandboxed(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> Instance:
         hosts = Path("/etc/hosts").read_text(encoding="utf-8") if Path("/etc/hosts").is_file() else ""
-        (launch.scratch / "hosts").write_text(f"{hosts}\n127.0.0.1 algo-1\n", encoding="utf-8")
+        (launch.scratch / "hosts").write_text(f"{hosts}\n{_addresses(launch.network.hosts)}", encoding="utf-8")
         inside = bubblewrap.INSIDE / "venv" / "bin"
         environment = self._environment(launch, stand_in, (inside, overlay.parent_bin), home=bubblewrap.INSIDE / "home")
         read_end, write_end = os.pipe()
@@ -89,8 +123,9 @@ class ProcessRunner:
         # The sandbox's own process carries the job's mark; `env -i` gives the program its own environment instead.
         command += ["env", "-i", *(f"{key}={value}" for key, value in environment.items())]
         command += _argv(launch, stand_in, inside / "python")
-        process = _popen(command, {"PATH": self._caller.get("PATH", _SYSTEM_PATH), **mark(launch.job_folder)},
-                         pass_fds=(write_end,))  # fmt: skip
+        if launch.network.key:
+            command = [*namespace.entering(int(launch.network.key)), *command]
+        process = _popen(command, self._marked(launch.job_folder), pass_fds=(write_end,))
         os.close(write_end)
         return _Sandboxed(process, _first_process(read_end))
 
@@ -106,6 +141,10 @@ class ProcessRunner:
         command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
         command += _argv(launch, stand_in, overlay.python)
         return _Plain(_popen(command, environment), launch.job_folder, _base_entry(launch.opt_ml))
+
+    def _marked(self, job_folder: Path) -> dict[str, str]:
+        """The environment of bubblewrap itself."""
+        return {"PATH": self._caller.get("PATH", _SYSTEM_PATH), **mark(job_folder)}
 
     def _environment(self, launch: Launch, stand_in: StandIn, bins: tuple[Path, ...], *, home: Path) -> dict[str, str]:
         """Highest precedence last: what any container has, the caller's proxies, the image's own, the job's."""
@@ -139,6 +178,9 @@ class _Process:
 
     def collect(self) -> None:
         """Nothing to bring: the program wrote to Launch.opt_ml itself."""
+
+    def open_up(self) -> None:
+        """Nothing to do: the program was this user."""
 
 
 class _Sandboxed(_Process):
@@ -219,7 +261,8 @@ class _Plain(_Process):
 def remove_leftovers(job_folder: Path) -> None:
     """Kill the processes of a job whose owner is gone, and remove its folder in /tmp."""
     marks = (f"{key}={value}" for key, value in mark(job_folder).items())
-    leftovers.kill_processes(*marks, _base_entry(job_folder / SCRATCH / "opt_ml"))
+    bases = (_base_entry(place) for place in sorted((job_folder / SCRATCH).glob("*/opt_ml")))
+    leftovers.kill_processes(*marks, *bases)
     _remove_temporary(job_folder)
 
 
@@ -227,6 +270,13 @@ def _remove_temporary(job_folder: Path) -> None:
     temporary = leftovers.temporary_folder(job_folder)
     if temporary.is_dir() and not temporary.is_symlink() and temporary.stat().st_uid == os.getuid():
         remove_tree(temporary)
+
+
+def _addresses(hosts: tuple[str, ...]) -> str:
+    """Lines of a hosts file. One host is loopback itself; of several each has an address of its own, from 127.0.0.2."""
+    if len(hosts) == 1:
+        return f"127.0.0.1 {hosts[0]}\n"
+    return "".join(f"{_LOOPBACK + number} {host}\n" for number, host in enumerate(hosts, 1))
 
 
 def _base_entry(opt_ml: Path) -> str:

@@ -1,6 +1,6 @@
 """What a runner is: something that starts one container, by whatever means, and keeps what it leaves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,10 +26,39 @@ class ChannelMount:
     source: Path
 
 
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointMount:
+    """A folder of this machine that the container reads and writes at a path of its own while it runs."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What the hosts of a job reach each other by; `close` must follow when all of them are closed."""
+
+    hosts: tuple[str, ...]
+    """Every name that resolves, by number."""
+    key: str = ""
+    """What its runner knows it by; empty where nothing had to be made."""
+    gateway: str = ""
+    """This machine's address as the hosts see it; empty where they do not."""
+    close: Callable[[], None] = _nothing
+    """Remove it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Launch:
     """One container to start."""
 
+    host: str
+    """Its name among `network.hosts`; not the name the program's machine has."""
+    network: Network
     job_name: str
     image: str
     job_folder: Path
@@ -37,6 +66,8 @@ class Launch:
     opt_ml: Path
     """Tree to be found at /opt/ml, with FIFOs coming and going in input/data."""
     mounts: tuple[ChannelMount, ...] = ()
+    checkpoints: CheckpointMount | None = None
+    """None without a CheckpointConfig."""
     entrypoint: tuple[str, ...] | None = None
     """Replaces the image's own entry point; None leaves that."""
     arguments: tuple[str, ...] | None = None
@@ -50,8 +81,8 @@ class Launch:
 
     @property
     def scratch(self) -> Path:
-        """Where a runner may put what it needs; removed with the job."""
-        return self.job_folder / SCRATCH
+        """Where a runner may put what this host needs; removed with the job."""
+        return self.job_folder / SCRATCH / self.host
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -84,6 +115,14 @@ class Instance(Protocol):
         """Bring model/, output/ and checkpoints/ back to Launch.opt_ml; after the end."""
         ...
 
+    def open_up(self) -> None:
+        """Let this user read, mark and remove what lies in Launch.checkpoints, whoever wrote it.
+
+        Raises:
+            RunnerError: that cannot be done; the text says what to do.
+        """
+        ...
+
     def close(self) -> None:
         """Kill what still runs and remove all traces but what `collect` brought."""
         ...
@@ -107,16 +146,26 @@ class Runner(Protocol):
         """What of the contract is not enforced here, as one sentence; empty when all is."""
         ...
 
-    def check(self, *, image: str, network_isolation: bool, pipes: bool) -> None:
-        """Refuse now what `start` would refuse.
+    def check(
+        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, checkpoint_path: Path | None = None
+    ) -> None:
+        """Refuse now what `connect` and `start` would refuse; `checkpoint_path` is CheckpointMount.target to be.
 
         Raises:
             LocalModeError: the job cannot run here; the text says why and what to do.
         """
         ...
 
-    def network_interface(self, *, isolated: bool) -> str:
+    def network_interface(self, *, isolated: bool, hosts: int) -> str:
         """Name of the interface that the job's hosts reach each other by."""
+        ...
+
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+        """Make what these hosts of a job reach each other by; `isolated`, nothing else is reached by it.
+
+        Raises:
+            LocalModeError: it cannot be made.
+        """
         ...
 
     def start(self, launch: Launch) -> Instance:

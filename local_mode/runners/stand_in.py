@@ -41,18 +41,21 @@ def read_stand_ins(path: Path) -> dict[str, StandIn]:
     return {image: _stand_in(f"{path}: stand-in for {image!r}", entry) for image, entry in document.items()}
 
 
-def find(stand_ins: Mapping[str, StandIn], image: str) -> StandIn:
-    """The stand-in for `image`.
+def find(stand_ins: Mapping[str, StandIn], image: str, *, why_no_docker: str = "") -> StandIn:
+    """The stand-in for `image`; `why_no_docker` says why the image itself does not run, empty when nobody tried.
 
     Raises:
         StandInError: there is none, or its interpreter cannot be run.
     """
     if image not in stand_ins:
         known = ", ".join(sorted(stand_ins)) or "none"
-        raise StandInError(
-            f"No stand-in for image {image!r} (known: {known}), so it cannot run as a process; "
-            "name a file with one in --stand-ins, or use --runtime docker."
-        )
+        text = f"No stand-in for image {image!r} (known: {known}), so it cannot run as a process; "
+        if why_no_docker:
+            raise StandInError(
+                f"{text}nor in Docker: {why_no_docker}; build or pull the image, or name a file with a stand-in in "
+                "--stand-ins (`make local-train RUNTIME=process` writes one for an image of ours)."
+            )
+        raise StandInError(f"{text}name a file with one in --stand-ins, or use --runtime docker.")
     interpreter = stand_ins[image].interpreter
     if not interpreter.is_absolute() or not os.access(interpreter, os.X_OK):
         raise StandInError(

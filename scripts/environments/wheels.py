@@ -10,12 +10,16 @@ from urllib.parse import unquote, urlsplit
 
 from scripts.environments.environment import Environment, SetupError, say
 
-FULL_SIZE = "2.9 GB to download, 5.4 GB on disk"
-LIGHT_SIZE = "about 190 MB to download"
+FULL_SIZES = {
+    "torch": "2.9 GB to download, 5.4 GB on disk",
+    "tensorflow": "3.9 GB to download, 7.4 GB on disk",
+}
+LIGHT_SIZES = {"torch": "about 190 MB to download", "tensorflow": "about 320 MB to download, 1.5 GB on disk"}
 REST_SIZE = "about 50 MB"
-"""What the framework stands on. All three measured with the locks of November 2026."""
-NOT_ON_A_HOST = "sagemaker-training"
-"""The image's front door. The process runner starts programs without it, and its source needs a C compiler."""
+"""What torch stands on. All measured with the locks of November 2026."""
+NOT_ON_A_HOST = ("sagemaker-training", "nvidia-dali-tf-plugin-cuda[0-9]+")
+"""The image's front door, without which the process runner starts programs, and DALI's plugin, which those programs do
+not need. Both come as source that needs a compiler."""
 
 
 def locks(folder: Path) -> tuple[Path, Path]:
@@ -35,21 +39,31 @@ def install(environment: Environment, framework: str, folder: Path) -> None:
         SetupError: pip failed.
     """
     if has_gpu():
-        say(f"{framework} with CUDA, for this machine's GPU: {FULL_SIZE}")
+        say(f"{framework} with CUDA, for this machine's GPU: {FULL_SIZES[framework]}")
         _install_image_lock(environment, folder)
+    elif _locked_cpu_build(framework, folder):
+        say(f"{framework} for CPUs, as locked: {LIGHT_SIZES[framework]}")
+        # Without dependencies: the lock holds all of them, but for `framework`, whose place its CPU build takes.
+        environment.pip("install", "--no-deps", "--require-hashes", "--requirement", str(locks(folder)[1]))
     elif wheel := _wheel_at_hand(environment, framework):
         version, path = wheel
-        size = f"{path.stat().st_size / 1e6:.0f} MB" if path.exists() else LIGHT_SIZE
+        size = f"{path.stat().st_size / 1e6:.0f} MB" if path.exists() else LIGHT_SIZES[framework]
         say(f"{framework} {version} for CPUs, from pip's find-links ({size}); {REST_SIZE} more to download")
         environment.pip("install", "--require-hashes", "--requirement", str(locks(folder)[1]))
         environment.pip("install", "--no-index", "--no-deps", f"{framework}=={version}")
     elif uv := _uv_with_cpu_build(environment, framework, folder):
-        say(f"{framework} for CPUs, by uv's choice of backend: {LIGHT_SIZE}, and {REST_SIZE} more")
+        say(f"{framework} for CPUs, by uv's choice of backend: {LIGHT_SIZES[framework]}, and {REST_SIZE} more")
         environment.pip("install", "--require-hashes", "--requirement", str(locks(folder)[1]))
         _run_uv(uv)
     else:
-        say(f"no CPU build of {framework} can be had here; the CUDA build, which runs on CPUs too: {FULL_SIZE}")
+        size = FULL_SIZES[framework]
+        say(f"no CPU build of {framework} can be had here; the CUDA build, which runs on CPUs too: {size}")
         _install_image_lock(environment, folder)
+
+
+def _locked_cpu_build(framework: str, folder: Path) -> bool:
+    """Whether the CPU lock holds the framework itself: the package index has a CPU build of some, not of all."""
+    return re.search(rf"^{framework}-cpu==", locks(folder)[1].read_text(), re.MULTILINE) is not None
 
 
 def has_gpu() -> bool:
@@ -62,7 +76,7 @@ def has_gpu() -> bool:
 
 
 def _install_image_lock(environment: Environment, folder: Path) -> None:
-    block = rf"^{NOT_ON_A_HOST}==.*\n(?:[ \t]+.*\n)*"
+    block = rf"^(?:{'|'.join(NOT_ON_A_HOST)})==.*\n(?:[ \t]+.*\n)*"
     lock = environment.folder / "requirements.lock"
     lock.write_text(re.sub(block, "", locks(folder)[0].read_text(), flags=re.MULTILINE))
     environment.pip("install", "--no-deps", "--require-hashes", "--requirement", str(lock))

@@ -1,6 +1,7 @@
 """The runners that the contract suite runs over."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def process_runner(why_plain):
     return ProcessRunner(stand_ins=entries, caller={"PIP_CERT": "/some/ca.pem", "SECRET": "no"}, why_plain=why_plain)
 
 
-@pytest.fixture(params=["docker", "bubblewrap", "plain"])
+@pytest.fixture(scope="module", params=["docker", "bubblewrap", "plain"])
 def kind(request):
     if request.param == "bubblewrap" and (reason := bubblewrap.why_not()):
         miss(reason)
@@ -69,10 +70,20 @@ def kind(request):
 
 @pytest.fixture
 def lab(kind, tmp_path, request):
+    return make_lab(kind, tmp_path, request)
+
+
+@pytest.fixture(scope="module")
+def shared_lab(kind, tmp_path_factory, request):
+    """For jobs that several rows look at."""
+    return make_lab(kind, tmp_path_factory.mktemp("shared"), request)
+
+
+def make_lab(kind, folder, request):
     if kind == "docker":
         runner = request.getfixturevalue("docker_runner")
-        return Lab(runner=runner, kind=kind, folder=tmp_path, client=runner._client)
-    return Lab(runner=process_runner("" if kind == "bubblewrap" else "the suite says so"), kind=kind, folder=tmp_path)
+        return Lab(runner=runner, kind=kind, folder=folder, client=runner._client)
+    return Lab(runner=process_runner("" if kind == "bubblewrap" else "the suite says so"), kind=kind, folder=folder)
 
 
 @pytest.fixture
@@ -84,3 +95,41 @@ def source(tmp_path):
     (folder / "b.txt").write_text("beta")
     (folder / "Z.txt").write_text("zeta\n")
     return folder
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Writes files into a folder of the test's; the folder, as a prefix."""
+
+    def write(folder, files):
+        for name, content in files.items():
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return f"{tmp_path / folder}/"
+
+    return write
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Writes a ManifestFile; its path."""
+
+    def write(prefix, *suffixes):
+        path = tmp_path / "list.manifest"
+        path.write_text(json.dumps([{"prefix": prefix}, *suffixes]))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """Writes an augmented manifest; its path."""
+
+    def write(*texts):
+        path = tmp_path / "lines.manifest"
+        path.write_text("\n".join(texts) + "\n")
+        return path
+
+    return write

@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import docker
@@ -15,13 +16,17 @@ import docker
 from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
 from local_mode.jobs.rules import parse
+from local_mode.runners.docker_network import JOB_LABEL
+from local_mode.runners.leftovers import temporary_folder
 from local_mode.runners.protocol import mark
 
-IMAGE = "local-mode-contract:test"
 PROGRAM = Path(__file__).parent / "program"
+# Of this checkout and this worker: others may test on the same engine at the same time.
+TESTER = f"{PROGRAM} {os.environ.get('PYTEST_XDIST_WORKER', '')}"
+IMAGE = f"local-mode-contract:{sha256(TESTER.encode()).hexdigest()[:12]}"
 END_SECONDS = 60
 REPOSITORY = Path(__file__).parents[2]
-KEPT = {"request.json", "job.json", "logs", "model.tar.gz", "output.tar.gz", "checkpoints"}
+KEPT = {"request.json", "job.json", "logs", "model.tar.gz", "output.tar.gz", "checkpoints", "model", "output"}
 
 
 def stand_ins(python=sys.executable):
@@ -59,19 +64,22 @@ class Recorder:
     """A listener that keeps everything."""
 
     lines: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
+    """Whose lines they are."""
     notes: list[str] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)
     ready: threading.Event = field(default_factory=threading.Event)
 
-    def line(self, text):
-        self.lines.append(text.decode())
+    def line(self, text, host):
+        self.lines.append(text.decode("utf-8", "replace"))
+        self.hosts.append(host)
         if "ready" in self.lines[-1]:
             self.ready.set()
 
     def status(self, secondary, message):
         pass
 
-    def progress(self, channel, epoch, bytes_sent):
+    def progress(self, channel, epoch, bytes_sent, host):
         self.sent[channel] = bytes_sent
 
     def note(self, text):
@@ -87,6 +95,8 @@ class Lab:
     folder: Path
     client: object = None
     count: int = 0
+    s3: object = None
+    """Serves s3:// places of its jobs."""
 
     @property
     def root(self):
@@ -96,7 +106,7 @@ class Lab:
         self.count += 1
         request = parse(document(f"job-{self.count}", act, self.folder, **fields))
         recorder = Recorder()
-        settings = Settings(shm_bytes=64 << 20, grace_seconds=grace, region="eu-west-1")
+        settings = Settings(shm_bytes=64 << 20, grace_seconds=grace, region="eu-west-1", s3=self.s3)
         job = create(request, runner=self.runner, root=self.root, console=recorder, settings=settings)
         return Run(job=job, recorder=recorder, lab=self)
 
@@ -153,10 +163,12 @@ def assert_nothing_left(folder, client):
     assert {path.name for path in folder.iterdir()} <= KEPT
     assert not [path for path in folder.rglob("*") if path.is_fifo()]
     assert processes(folder) == []
-    assert not list(Path("/tmp").glob("local_mode-*"))
+    assert not temporary_folder(folder).exists()
     if client is not None:
-        assert client.containers.list(all=True, filters={"label": "local_mode.job"}) == []
-        assert client.volumes.list(filters={"dangling": True}) == []
+        mine = {"label": f"{JOB_LABEL}={folder}"}
+        assert client.containers.list(all=True, filters=mine) == []
+        assert client.networks.list(filters=mine) == []
+        assert client.volumes.list(filters=mine) == []
 
 
 def processes(folder):

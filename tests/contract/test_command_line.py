@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.lab import KEPT, assert_nothing_left, document, eventually, launch, processes
+from tests.contract.lab import IMAGE, KEPT, assert_nothing_left, document, eventually, launch, processes
 
 NOBODY = 65534
 END_SECONDS = 60
+
+pytestmark = pytest.mark.contract("command line", "U")
 
 
 def follow_until_ready(command):
@@ -184,7 +186,7 @@ def test_image_without_stand_in_is_refused(tmp_path):
     code, _, err = end(launch("plain", tmp_path, request))
 
     assert code == 1
-    assert "error: No stand-in for image 'unknown:1' (known: local-mode-contract:test)" in err
+    assert f"error: No stand-in for image 'unknown:1' (known: {IMAGE})" in err
 
 
 def test_wrong_command_line_is_exit_code_1_because_2_means_stopped():

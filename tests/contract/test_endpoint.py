@@ -64,6 +64,9 @@ def archive(s3, uri):
         return {item.name: tar.extractfile(item).read() for item in tar if item.isfile()}
 
 
+@pytest.mark.contract(
+    "4.2", "D", "a job that succeeds goes Starting, Downloading, Training, Uploading, Completed, each with its message"
+)
 def test_job_runs_from_s3_to_s3_and_is_described_as_on_aws(server, s3):
     put(s3, **{"in/a.txt": "alpha no newline", "in/b.txt": "beta", "in/Z.txt": "zeta\n", "in-other.txt": "no"})
     metrics = {"MetricDefinitions": [{"Name": "my:loss", "Regex": "loss=([0-9.]+)"}]}
@@ -85,6 +88,7 @@ def test_job_runs_from_s3_to_s3_and_is_described_as_on_aws(server, s3):
     assert_nothing_left(server.root / "jobs" / "whole", None)
 
 
+@pytest.mark.contract("4.6", "D")
 def test_log_stream_is_named_after_job_host_and_time_and_filled_while_the_job_runs(server, sagemaker):
     server.create("live", ["wait_for_stop"])
     eventually(lambda: server.log_lines("live") == ["ready"])
@@ -96,6 +100,7 @@ def test_log_stream_is_named_after_job_host_and_time_and_filled_while_the_job_ru
     server.ended("live")
 
 
+@pytest.mark.contract("3.5", "O")
 def test_files_of_s3_lie_below_the_channel_under_their_keys(server, s3):
     put(s3, **{"tree/train/a.txt": "a", "tree/train/deep/er ü+.txt": "b", "tree/train/empty/": ""})
     server.create("files", ["tree"], channels={"train": f"s3://{BUCKET}/tree/train"}, mode="File")
@@ -104,6 +109,7 @@ def test_files_of_s3_lie_below_the_channel_under_their_keys(server, s3):
     assert json.loads(archive(s3, uri)["report.json"])["files"] == {"a.txt": "a", "deep/er ü+.txt": "b"}
 
 
+@pytest.mark.contract("4.2", "R")
 def test_stopped_job_ends_as_stopped_with_its_artifacts_and_cannot_be_stopped_again(server, sagemaker, s3):
     server.create("stopped", ["wait_for_stop"])
     eventually(lambda: server.log_lines("stopped") == ["ready"])
@@ -119,6 +125,7 @@ def test_stopped_job_ends_as_stopped_with_its_artifacts_and_cannot_be_stopped_ag
     assert code(refused) == "ValidationException"
 
 
+@pytest.mark.contract("2.4", "R")
 def test_failed_job_says_why_and_leaves_its_artifacts(server, s3):
     server.create("failed", ["end", 3, "no such layer"])
     described = server.ended("failed")
@@ -128,6 +135,7 @@ def test_failed_job_says_why_and_leaves_its_artifacts(server, s3):
     assert archive(s3, described["ModelArtifacts"]["S3ModelArtifacts"])["weights.bin"] == b"weights"
 
 
+@pytest.mark.contract("4.4", "D")
 def test_checkpoints_are_restored_from_s3_and_changes_go_back(server, s3):
     put(s3, **{"ckpt/old.ckpt": "old", "ckpt/kept.ckpt": "kept"})
     server.create("checks", ["checkpoints"], CheckpointConfig={"S3Uri": f"s3://{BUCKET}/ckpt"})
@@ -142,6 +150,7 @@ def code(caught):
     return caught.value.response["Error"]["Code"]
 
 
+@pytest.mark.contract("4.1", "D")
 def test_taken_name_is_a_resource_in_use_and_the_first_job_stays(server):
     server.create("twice", ["end", 0])
     server.ended("twice")
@@ -153,6 +162,9 @@ def test_taken_name_is_a_resource_in_use_and_the_first_job_stays(server):
     assert server.describe("twice")["TrainingJobStatus"] == "Completed"
 
 
+@pytest.mark.contract(
+    "4.1", "O", "{operation} of an unknown job is a ValidationException: Requested resource not found"
+)
 @pytest.mark.parametrize("operation", ["describe", "stop", "delete"])
 def test_unknown_job_is_told_in_the_words_of_aws(sagemaker, operation):
     with pytest.raises(ClientError, match="Requested resource not found") as refused:
@@ -160,6 +172,7 @@ def test_unknown_job_is_told_in_the_words_of_aws(sagemaker, operation):
     assert code(refused) == "ValidationException"
 
 
+@pytest.mark.contract("4.1", "D")
 def test_every_violation_of_the_model_is_listed_in_one_answer(server):
     bad = request("not_a_name", ["look"])
     bad["AlgorithmSpecification"]["TrainingInputMode"] = "Stream"
@@ -178,6 +191,7 @@ def test_every_violation_of_the_model_is_listed_in_one_answer(server):
     assert "Member must satisfy enum value set: [" in text
 
 
+@pytest.mark.contract("3.1", "D")
 def test_rule_between_fields_is_a_validation_exception(server):
     with pytest.raises(ClientError, match="is Gzip in File mode") as refused:
         bad = request("gzip", ["look"], channels={"train": f"s3://{BUCKET}/in"}, mode="File")
@@ -186,6 +200,7 @@ def test_rule_between_fields_is_a_validation_exception(server):
     assert code(refused) == "ValidationException"
 
 
+@pytest.mark.contract("3.2", "R")
 def test_prefix_without_objects_is_refused_at_once_and_the_name_stays_free(server):
     with pytest.raises(ClientError, match=f'No S3 objects found under S3 URL "s3://{BUCKET}/nothing"') as refused:
         server.create("empty", ["look"], channels={"train": f"s3://{BUCKET}/nothing"})
@@ -194,11 +209,13 @@ def test_prefix_without_objects_is_refused_at_once_and_the_name_stays_free(serve
         server.describe("empty")
 
 
+@pytest.mark.contract("4.1", "U")
 def test_bucket_that_is_not_there_is_refused_before_hours_of_training(server):
-    with pytest.raises(ClientError, match="Cannot write to s3://no-such-bucket/x"):
+    with pytest.raises(ClientError, match="Cannot write to s3://no-such-bucket/x: there is no bucket 'no-such-bucket'"):
         server.create("nowhere", ["look"], OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/x"})
 
 
+@pytest.mark.contract("security", "U")
 @pytest.mark.parametrize("key", ["evil/../../../../../tmp/escaped", "evil//absolute"])
 def test_key_that_would_leave_the_channel_is_refused(server, s3, key):
     put(s3, **{key: "out"})
@@ -207,6 +224,7 @@ def test_key_that_would_leave_the_channel_is_refused(server, s3, key):
     s3.delete_object(Bucket=BUCKET, Key=key)
 
 
+@pytest.mark.contract("4.1", "D")
 def test_only_ended_jobs_are_deleted_and_their_names_are_free_again(server, sagemaker):
     server.create("deleted", ["wait_for_stop"])
     with pytest.raises(ClientError, match="training job is in status InProgress"):
@@ -222,6 +240,7 @@ def test_only_ended_jobs_are_deleted_and_their_names_are_free_again(server, sage
     server.ended("deleted")
 
 
+@pytest.mark.contract("4.1", "D")
 def test_list_gives_every_job_once_over_pages_while_new_ones_come(server, sagemaker):
     for number in range(5):
         server.create(f"page-{number}", ["end", 0])
@@ -245,6 +264,7 @@ def test_list_gives_every_job_once_over_pages_while_new_ones_come(server, sagema
         sagemaker.list_training_jobs(**{**chosen, "NameContains": "page"}, **token)
 
 
+@pytest.mark.contract("4.1", "D")
 def test_tags_of_a_job_are_added_listed_and_removed(server, sagemaker):
     arn = server.create("tagged", ["end", 0], Tags=[{"Key": "team", "Value": "vision"}])["TrainingJobArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "cost", "Value": "ünits"}, {"Key": "team", "Value": "audio"}])
@@ -256,11 +276,13 @@ def test_tags_of_a_job_are_added_listed_and_removed(server, sagemaker):
     assert tags == {"team": "audio", "late": "yes"}
 
 
+@pytest.mark.contract("endpoint", "U")
 def test_work_that_would_only_be_recorded_is_refused(server):
-    with pytest.raises(ClientError, match="does not tune hyperparameters yet"):
-        server.client("sagemaker").create_hyper_parameter_tuning_job(HyperParameterTuningJobName="t")
+    with pytest.raises(ClientError, match="does not run processing jobs yet"):
+        server.client("sagemaker").create_processing_job(ProcessingJobName="t")
 
 
+@pytest.mark.contract("endpoint", "U")
 def test_role_that_nobody_made_can_be_looked_up_and_may_do_all(server):
     iam = server.client("iam")
 
@@ -272,6 +294,7 @@ def test_role_that_nobody_made_can_be_looked_up_and_may_do_all(server):
     assert server.client("sts").get_caller_identity()["Account"] == "123456789012"
 
 
+@pytest.mark.contract("endpoint", "U")
 def test_presigned_url_works_without_a_client(server, s3):
     s3.put_object(Bucket=BUCKET, Key="signed.txt", Body=b"for you", Metadata={"a_b": "kept"})
     client = server.client("s3", config=Config(signature_version="s3v4"))
@@ -281,6 +304,7 @@ def test_presigned_url_works_without_a_client(server, s3):
         assert (answer.read(), answer.headers["x-amz-meta-a_b"]) == (b"for you", "kept")
 
 
+@pytest.mark.contract("endpoint", "U")
 def test_large_object_survives_upload_and_download_in_parts(server, s3, tmp_path):
     data = bytes(range(256)) * (20 << 12)
     (tmp_path / "up").write_bytes(data)
@@ -290,6 +314,7 @@ def test_large_object_survives_upload_and_download_in_parts(server, s3, tmp_path
     assert (tmp_path / "down").read_bytes() == data
 
 
+@pytest.mark.contract("endpoint", "U")
 def test_ended_service_has_stopped_its_jobs_and_the_next_one_knows_them(start, tmp_path):
     first = start("--stop-grace", "20")
     first.client("s3").create_bucket(Bucket=BUCKET)
@@ -314,6 +339,7 @@ def test_ended_service_has_stopped_its_jobs_and_the_next_one_knows_them(start, t
         assert second.end() == 0
 
 
+@pytest.mark.contract("endpoint", "U")
 def test_killed_service_leaves_a_job_that_the_next_one_reports_as_failed(start, tmp_path):
     first = start()
     first.client("s3").create_bucket(Bucket=BUCKET)
@@ -331,6 +357,7 @@ def test_killed_service_leaves_a_job_that_the_next_one_reports_as_failed(start, 
         assert second.end() == 0
 
 
+@pytest.mark.contract("endpoint", "U")
 def test_every_runner_serves(kind, lab, start):
     # What is not on PATH is not installed.
     path = "/nonexistent" if kind == "plain" else None
@@ -356,6 +383,7 @@ def test_every_runner_serves(kind, lab, start):
         assert_nothing_left(server.root / "jobs" / name, lab.client)
 
 
+@pytest.mark.contract("command line", "U")
 def test_background_endpoint_is_found_and_ended_by_the_command_line(tmp_path):
     options = ["--root", str(tmp_path / "root")]
 
@@ -366,6 +394,7 @@ def test_background_endpoint_is_found_and_ended_by_the_command_line(tmp_path):
     first, second = run("serve", "--background", "--port", "0"), run("serve", "--background", "--port", "0")
     assert first.returncode == 0, first.stderr
     assert second.stdout == first.stdout != ""
+    assert (first.stderr, second.stderr.partition(":")[0]) == ("", "runs already")
     assert f"AWS_ENDPOINT_URL={first.stdout.strip()}" in run("env").stdout
     assert run("down").returncode == 0
     assert "No endpoint runs in" in run("down").stderr

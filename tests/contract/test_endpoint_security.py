@@ -2,9 +2,11 @@
 
 import http.client
 import json
+import socket
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +16,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.contract.endpoint import BUCKET, Server, environment
+
+pytestmark = pytest.mark.contract("security", "U")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +107,18 @@ def test_preflight_is_refused(server):
     assert not [name for name in headers if name.lower().startswith("access-control")]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost.evil:1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1.evil.example",
+        "",
+        "localhost.evil:1",
+        "127.0.0.1:b.s3.x",
+        "127.0.0.1:1:2",
+    ],
+)
 def test_name_that_was_made_to_point_here_is_refused(server, host):
     status, _, _ = call(server, body=b"{}", headers={"Host": host})
 
@@ -126,9 +141,63 @@ def test_request_that_is_too_large_is_refused_before_it_is_read(server):
     assert (status, json.loads(body)["__type"]) == (413, "RequestEntityTooLargeException")
 
 
+def test_body_without_a_length_is_refused_once_it_is_too_large(server):
+    with socket.create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port), 20) as stream:
+        request = AWSRequest(
+            method="POST", url=server.url + "/", data=b"", headers={"Host": urlsplit(server.url).netloc}
+        )
+        SigV4Auth(Credentials(server.found["access_key"], "unknown"), "sagemaker", "us-east-1").add_auth(request)
+        fields = {**dict(request.headers), "Transfer-Encoding": "chunked", "Connection": "close"}
+        stream.sendall(b"POST / HTTP/1.1\r\n" + b"".join(f"{k}: {v}\r\n".encode() for k, v in fields.items()) + b"\r\n")
+        block = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
+        for _ in range(9):  # MB; a request in JSON has at most 8
+            stream.sendall(block)
+        stream.sendall(b"0\r\n\r\n")
+        assert stream.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "key", ["../../outside", "/etc/outside", "a/../../../outside", "..", "a\\..\\outside", "%2e%2e/outside"]
+)
+def test_name_of_an_object_leads_nowhere_else(server, key):
+    s3, around = server.client("s3"), server.root.parent
+    before = set(around.rglob("*outside*"))
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+
+    assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"x"
+    assert {path for path in around.rglob("*outside*") if not path.is_relative_to(server.root)} == before
+    assert not [name for name in ("/etc/outside", "/outside", "/tmp/outside") if Path(name).exists()]
+    s3.delete_object(Bucket=BUCKET, Key=key)
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".", "..", "a" * 64, "", "a\nb", "a%2fb"])
+def test_name_of_a_job_leads_nowhere_else(server, name):
+    for call in ("describe_training_job", "stop_training_job", "delete_training_job"):
+        with pytest.raises(ClientError, match="ValidationException"):
+            getattr(server.client("sagemaker"), call)(TrainingJobName=name)
+    with pytest.raises(ClientError, match="ValidationException"):
+        server.create(name, ["end", 0])
+    assert not (server.root / "jobs").exists() or not list((server.root / "jobs").iterdir())
+
+
+def test_endpoint_listens_on_loopback_alone(server):
+    wanted = f":{urlsplit(server.url).port:04X}"
+    listening = [
+        line.split()[1]
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+        if line.split()[3] == "0A"
+    ]
+    assert [address for address in listening if address.endswith(wanted)] == [f"0100007F{wanted}"]
+
+
 def test_service_that_would_start_containers_of_its_own_is_not_there(server):
     with pytest.raises(ClientError, match="NotImplemented"):
         server.client("lambda").list_functions()
+    with pytest.raises(ClientError, match="NotImplemented.* local_mode has no 'ec2'; it has"):
+        server.client("ec2").describe_instances()
 
 
 def test_key_is_readable_by_its_owner_alone(server):

@@ -91,7 +91,7 @@ def test_example_that_does_not_exist_is_one_clear_error(tmp_path: Path):
     ended = subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == "error: example=nope is unknown; it can be: byo_script, three_lines\n"
+    assert ended.stderr == "error: example=nope is unknown; it can be: byo_script, keras_2_8, three_lines\n"
 
 
 @pytest.mark.parametrize("mode", ["Pipe", "FastFile"])

@@ -34,7 +34,7 @@ def folder(files: dict[str, bytes]) -> bytes:
 
 def opt_ml(**hyperparameters: str) -> bytes:
     """Config files and two File-mode channels of random records, as the platform lays them out."""
-    records = np.random.default_rng(0).integers(0, 256, (2_000, cifar10.RECORD_BYTES), np.uint8)
+    records = np.random.default_rng(0).integers(0, 256, (500, cifar10.RECORD_BYTES), np.uint8)
     records[:, 0] %= 10
     config = {
         PATHS.hyperparameters: hyperparameters,
@@ -47,14 +47,37 @@ def opt_ml(**hyperparameters: str) -> bytes:
     return folder(files)
 
 
+ARTIFACTS = {
+    "pytorch": ({"weights.pt", "labels.json", "config.json"}, {"history.csv", "learning-curve.png"}),
+    "keras": (
+        {"model.keras", "labels.json", "config.json", "saved_model.pb", "fingerprint.pb"}
+        | {"variables.index", "variables.data-00000-of-00001"},
+        {"history.csv", "learning-curve.png", "confusion-matrix.png"},
+    ),
+}
+"""By framework, the names of files in the model and in the output folder."""
+
+
+@pytest.fixture(params=ARTIFACTS)
+def framework(request: pytest.FixtureRequest) -> str:
+    """Each image."""
+    return str(request.param)
+
+
 @pytest.fixture
-def start(docker_client: Any, pytorch_image: str) -> "Iterator[Callable[[bytes], Container]]":
+def image(framework: str, request: pytest.FixtureRequest) -> str:
+    """Its name in the engine."""
+    return str(request.getfixturevalue(f"{framework}_image"))
+
+
+@pytest.fixture
+def start(docker_client: Any, image: str) -> "Iterator[Callable[[bytes], Container]]":
     """Starts the image with `train` over a given /opt/ml; every container is removed."""
     made: list[Container] = []
 
     def run(content: bytes) -> "Container":
         container = docker_client.containers.create(
-            pytorch_image, ["train"], volumes=[str(PATHS.base)], hostname="algo-1", network_mode="none"
+            image, ["train"], volumes=[str(PATHS.base)], hostname="algo-1", network_mode="none"
         )
         made.append(container)
         container.put_archive(str(PATHS.base), content)
@@ -79,12 +102,13 @@ def wait_for(container: "Container", text: str) -> None:
         time.sleep(0.2)
 
 
-def test_image_trains_under_a_hand_made_opt_ml(start: "Callable[[bytes], Container]"):
+def test_image_trains_under_a_hand_made_opt_ml(framework: str, start: "Callable[[bytes], Container]"):
     container = start(opt_ml(epochs="1"))
 
     assert container.wait(timeout=START_SECONDS)["StatusCode"] == 0, container.logs().decode()
-    assert names_in(container, str(PATHS.model)) == {"weights.pt", "labels.json", "config.json"}
-    assert names_in(container, str(PATHS.output_data)) == {"history.csv", "learning-curve.png"}
+    model, output = ARTIFACTS[framework]
+    assert names_in(container, str(PATHS.model)) == model
+    assert names_in(container, str(PATHS.output_data)) == output
 
 
 def test_sigterm_leaves_a_checkpoint_that_a_new_container_goes_on_from(start: "Callable[[bytes], Container]"):

@@ -13,16 +13,29 @@ SOURCES = {
     "trainjob": REPOSITORY / "containers/common/trainjob",
     "pytorch_job": REPOSITORY / "containers/pytorch/pytorch_job",
     "keras_job": REPOSITORY / "containers/keras/keras_job",
+    "sagemaker_tensorflow": REPOSITORY / "containers/keras/sagemaker_tensorflow",
     "local_mode": REPOSITORY / "local_mode",
     "scripts": REPOSITORY / "scripts",
 }
 STDLIB = set(sys.stdlib_module_names)
 MODULE_LINES, FUNCTION_LINES = 400, 60
-FEEDER = "local_mode.instance.feeder"
+FEEDER = "local_mode.channels.feeder"
 # What the feeder is made of; none of it needs anything but the standard library and the contract.
 FED = {
-    f"local_mode.instance.{name}"
-    for name in ("augmented", "delivery", "inflate", "objects", "order", "recordio", "sending")
+    f"local_mode.channels.{name}"
+    for name in (
+        "ahead",
+        "augmented",
+        "delivery",
+        "gauge",
+        "inflate",
+        "objects",
+        "order",
+        "recordio",
+        "s3_access",
+        "s3_source",
+        "sending",
+    )
 }
 
 # Longest prefix wins. A module may always import the standard library and what is listed; nothing else.
@@ -37,29 +50,56 @@ MAY_IMPORT = {
     "pytorch_job.inputs": {"pytorch_job", "trainjob", "torch", "numpy", "nvidia"},
     "keras_job": {"keras_job", "trainjob", "keras", "tensorflow", "numpy"},
     "keras_job.inputs": {"keras_job", "trainjob", "keras", "tensorflow", "numpy", "nvidia"},
+    # A package of its own in the image, as the one whose place it takes.
+    "sagemaker_tensorflow": {"sagemaker_tensorflow", "trainjob", "tensorflow", "numpy"},
     "local_mode": {"local_mode", "trainjob.contract"},
     "local_mode.errors": set(),
     "local_mode.console": set(),
     "local_mode.host": {"local_mode.errors"},
-    "local_mode.instance": {
-        "local_mode.instance", "local_mode.errors", "boto3", "trainjob.contract", "trainjob.errors",
-    },
+    "local_mode.channels": {"local_mode.channels", "local_mode.errors", "trainjob.contract"},
+    "local_mode.instance": {"local_mode.instance", "local_mode.channels", "local_mode.errors", "trainjob.contract"},
     # botocore is boto3's own: its errors and its settings.
-    "local_mode.instance.s3": {"local_mode.instance", "local_mode.errors", "boto3", "botocore"},
+    "local_mode.channels.s3": {"local_mode.channels", "local_mode.errors", "boto3", "botocore"},
     **{name: {"trainjob.contract", *FED} for name in (FEEDER, *FED)},
+    # S3 itself, and boto3 with it, only when the first object of one is asked for.
+    "local_mode.channels.s3_source": {*FED, "local_mode.channels.s3"},
+    "local_mode.channels.fast_file": {"trainjob.contract", *FED, "local_mode.channels.lazy_file", "mfusepy"},
     # Where the packages lie, so that the feeder imports the very same ones.
-    "local_mode.instance.feeding": {"local_mode", "trainjob"},
+    "local_mode.channels.feeding": {"local_mode", "trainjob"},
     "local_mode.runners": {"local_mode.runners", "local_mode.instance", "local_mode.errors", "trainjob.contract"},
-    "local_mode.runners.docker": {
-        "local_mode.runners", "local_mode.instance", "local_mode.errors", "trainjob.contract", "docker",
+    **{
+        name: {"local_mode.runners", "local_mode.instance", "local_mode.errors", "trainjob.contract", "docker"}
+        for name in (
+            "local_mode.runners.docker", "local_mode.runners.docker_network", "local_mode.runners.docker_restart",
+        )
     },
     "local_mode.jobs": {
-        "local_mode.jobs", "local_mode.instance", "local_mode.errors", "local_mode.runners.protocol",
+        "local_mode.jobs", "local_mode.instance", "local_mode.channels", "local_mode.errors",
+        "local_mode.runners.protocol",
     },
-    "local_mode.jobs.tuner": {"local_mode.jobs", "local_mode.instance", "local_mode.errors", "optuna"},
-    "local_mode.jobs.tracking": {"local_mode.jobs", "local_mode.instance", "local_mode.errors", "mlflow"},
-    "local_mode.api": {"local_mode.api", "local_mode.jobs", "local_mode.errors", "botocore", "werkzeug", "jinja2"},
-    "local_mode.aws": {"moto"},
+    "local_mode.jobs.tuner": {"local_mode.jobs", "local_mode.errors", "optuna"},
+    "local_mode.jobs.tracking": {"local_mode.jobs", "local_mode.errors", "mlflow"},
+    "local_mode.api": {
+        "local_mode.api", "local_mode.jobs", "local_mode.page", "local_mode.object_store", "local_mode.errors",
+        "botocore", "werkzeug",
+    },
+    # It shows what the jobs say of themselves, and reads what they left.
+    "local_mode.page": {"local_mode.page", "local_mode.jobs", "local_mode.errors", "werkzeug", "jinja2"},
+    "local_mode.page.access": set(),
+    # What an engine says of an image is all it needs of runners.
+    "local_mode.doctor": {
+        "local_mode.doctor", "local_mode.jobs", "local_mode.channels", "local_mode.errors", "local_mode.runners.image",
+        "trainjob.contract",
+    },
+    # No more than `env` and the pytest plugin need, which bring neither werkzeug nor botocore.
+    **{key: set() for key in ("local_mode.api.hosts", "local_mode.api.tunnel", "local_mode.api.proxy_address")},
+    "local_mode.api.certificates": {"local_mode.endpoint", "cryptography"},
+    # Of moto's S3 the objects lie on disk, which is a module of its own beside all else of AWS.
+    "local_mode.aws": {"local_mode.aws_s3", "local_mode.object_store", "moto"},
+    "local_mode.aws_s3": {"local_mode.object_store", "moto"},
+    "local_mode.object_store": {"local_mode.object_store", "local_mode.errors"},
+    # boto3 only to have it forget its default session, when a fixture of ours is used.
+    "local_mode.pytest_plugin": {"local_mode", "pytest", "boto3"},
     "scripts": {"scripts", "trainjob", "local_mode", "boto3", "docker", "yaml", "tqdm", "PIL", "numpy"},
 }  # fmt: skip
 # Below one another: a module here must not import one that comes later.
@@ -121,8 +161,8 @@ def test_rules_refuse_what_they_should():
     assert not allowed("local_mode.jobs", rule_for("local_mode.runners.process"))
     assert not allowed("trainjob.pipe", rule_for("local_mode.instance.opt_ml"))
     assert not allowed("local_mode.errors", rule_for(FEEDER))
-    assert not allowed("local_mode.errors", rule_for("local_mode.instance.delivery"))
-    assert not allowed("trainjob.framing.recordio", rule_for("local_mode.instance.recordio"))
+    assert not allowed("local_mode.errors", rule_for("local_mode.channels.delivery"))
+    assert not allowed("trainjob.framing.recordio", rule_for("local_mode.channels.recordio"))
     assert allowed("os.path", rule_for(FEEDER))
 
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from textwrap import indent
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = re.search(r"## The tree\n(.*)", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -18,6 +19,12 @@ def test_tree_names_every_python_file_outside_the_tests():
     assert sources, "git lists the sources"
     missing = [str(path) for path in sources if path.name not in TREE[1]]
     assert not missing
+
+
+def test_job_by_boto3_is_shown_as_it_is_tested():
+    _, code = (ROOT / "examples" / "boto3_job.py").read_text().split('"""\n\n')
+
+    assert indent(code, "    ") in (ROOT / "README.md").read_text()
 
 
 def test_tree_names_no_python_file_that_is_not_there():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trainjob.errors import RecordError
 from trainjob.framing import detection, example
+from trainjob.memory import Recycled
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGE_SHAPE = (3, 32, 32)
@@ -24,6 +25,8 @@ TRAIN_RECORDS = len(TRAIN_FILES) * FILE_RECORDS
 # Per channel, over the 50,000 training images, pixels scaled to 0..1.
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
+
+_memory = Recycled()
 
 
 def rows(records: NDArray[np.uint8], framing: str, first: int = 0) -> NDArray[np.uint8]:
@@ -44,10 +47,30 @@ def rows(records: NDArray[np.uint8], framing: str, first: int = 0) -> NDArray[np
         RecordError: A label is not one of the ten, or a TFRecord is no such Example.
     """
     if framing == detection.TFRECORD:
-        records = _from_examples(records, first)
+        labels, images = _columns(records, first)
+        block = _memory.empty((len(records), RECORD_BYTES))
+        block[:, :1] = labels
+        block[:, 1:].reshape(-1, *IMAGE_SHAPE)[...] = images.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
+        return block
     if records.shape[1] == RECORD_BYTES:
         check_labels(records, first)
     return records
+
+
+def rows_as_stored(
+    records: NDArray[np.uint8], framing: str, first: int = 0
+) -> NDArray[np.uint8] | tuple[NDArray[np.uint8], ...]:
+    """Like `rows`, but the pixels of a TFRecord stay height x width x channel, for a device to transpose.
+
+    In numpy the transpose takes longer than reading and checking the record. Labels and pixels of a TFRecord are given
+    side by side, pixels as a view: to bring them together is left to whoever copies them anyway.
+    """
+    return _columns(records, first) if framing == detection.TFRECORD else rows(records, framing, first)
+
+
+def channels_last(framing: str) -> bool:
+    """Whether rows as stored in this framing hold height x width x channel, and not channel x height x width."""
+    return framing == detection.TFRECORD
 
 
 def split(batch: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -61,26 +84,25 @@ def to_example(record: NDArray[np.uint8]) -> bytes:
     return example.write({"image": image.tobytes(), "label": int(record[0])})
 
 
-def _from_examples(records: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
+def _columns(records: NDArray[np.uint8], first: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Labels `(n, 1)` and images `(n, 3072)` of Examples."""
     columns = example.columns(records, "image", "label")
     if columns is None and len(records) > 1:  # written with other keys, or in another order, from one to the next
-        singles = range(len(records))
-        return np.concatenate([_from_examples(records[index : index + 1], first + index) for index in singles])
+        singles = [_columns(records[index : index + 1], first + index) for index in range(len(records))]
+        return np.concatenate([labels for labels, _ in singles]), np.concatenate([images for _, images in singles])
     if columns is None:
         raise RecordError(
             f"Record {first} is an Example whose 'label' is not one of CIFAR-10's, 0 to {len(CLASSES) - 1}."
         )
-    images, labels = columns
+    images, numbers = columns
     if images.shape[1] != RECORD_BYTES - 1:
         raise RecordError(
             f"Record {first} is an Example whose 'image' has {images.shape[1]} bytes; CIFAR-10's have "
             f"{RECORD_BYTES - 1}: 32 x 32 pixels of red, green and blue, not compressed."
         )
-    block = np.empty((len(records), RECORD_BYTES), np.uint8)
-    block[:, 0] = labels
-    planes = images.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
-    block[:, 1:].reshape(-1, *IMAGE_SHAPE)[...] = planes
-    return block
+    labels = numbers.astype(np.uint8)[:, None]
+    check_labels(labels, first)
+    return labels, images
 
 
 def check_labels(block: NDArray[np.uint8], first_record: int = 0) -> None:

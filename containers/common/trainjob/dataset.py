@@ -20,11 +20,14 @@ from trainjob.channel import Channel
 from trainjob.errors import ChannelError, RecordError
 from trainjob.framing import detection, fixed, recordio, tfrecord
 from trainjob.framing.fixed import ByteStream
+from trainjob.memory import Recycled
 from trainjob.stop import Stop
 
 Block = NDArray[np.uint8]
-Decode = Callable[[Block, str, int], Block]
-"""From records `(n, length)`, the framing's name and the index of the first of them, to rows `(n, record_bytes)`."""
+Decode = Callable[[Block, str, int], Block | tuple[Block, ...]]
+"""From records `(n, length)`, the framing's name and the index of the first of them, to rows `(n, record_bytes)`.
+
+A tuple is the columns that make the rows side by side; of records that are framed, that saves a copy."""
 Framing = Literal["auto", "fixed", "tfrecord", "recordio"]
 
 BLOCK_BYTES = 4 << 20
@@ -63,16 +66,25 @@ class Dataset:
     decode: Decode | None = None
     """Makes rows of records that hold them in another form; without it a record is a row."""
 
+    found: str | None = field(default=None, init=False)
+    """The framing of the epoch last read; None before the first record."""
+
     def __post_init__(self) -> None:
         self._cache = Cache(self.cache_bytes, f"Channel '{self.channel.config.name}'")
         if self.cache_bytes:
             self.channel.looks_ahead = False  # a second epoch is most likely not to be read
 
-    def epoch(self, number: int) -> Iterator[Block]:
+    @property
+    def batches_in_block(self) -> int:
+        """Whole batches that one block holds, 1 or more."""
+        return max(1, BLOCK_BYTES // self.record_bytes // self.batch_size)
+
+    def epoch(self, number: int, group: int = 1) -> Iterator[Block]:
         """One pass over the channel.
 
         Args:
             number: Of the training's epoch; with `seed` it decides the order.
+            group: Batches to give at a time, in one array, for a caller who takes them apart; a remainder is then kept.
 
         Yields:
             Batches `(batch_size, record_bytes)` uint8 in memory of their own; the last may be smaller.
@@ -84,7 +96,7 @@ class Dataset:
         """
         blocks = self._cache.epoch(self._stream) if self.cache_bytes else self._stream()
         rows = batching.shuffled(blocks, self.window, (self.seed, number))
-        return batching.batches(rows, self.batch_size, self.drop_remainder)
+        return batching.batches(rows, self.batch_size * group, self.drop_remainder and group == 1)
 
     def _stream(self) -> Iterator[Block]:
         """The next epoch's rows of this share, in blocks whose size depends on nothing but the row's."""
@@ -103,29 +115,35 @@ class Dataset:
     def _rows(self, stream: ByteStream) -> Iterator[Block]:
         name = self.channel.description
         per_block = max(1, BLOCK_BYTES // self.record_bytes)
+        if self.window == 0 and per_block > self.batch_size:
+            # Without a window blocks have no bearing on the order, and batches of one block need not be joined.
+            per_block = self.batches_in_block * self.batch_size
         framing, stream = detection.detect(stream, self.framing, name)
+        self.found = framing
         if framing == detection.FIXED:
-            parts = fixed.blocks(stream, self.record_bytes, per_block, name)
-            yield from self._decoded(parts, framing, name)
+            parts = fixed.blocks(stream, self.record_bytes, per_block, name, Recycled().empty)
+            for columns in self._decoded(parts, framing, name):
+                yield columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
         else:
             read = tfrecord.read if framing == detection.TFRECORD else recordio.read
             parts = (part for records in read(stream, name) for part in records.alike())
             yield from batching.regrouped(self._decoded(parts, framing, name), per_block)
 
-    def _decoded(self, parts: Iterable[Block], framing: str, name: str) -> Iterator[Block]:
+    def _decoded(self, parts: Iterable[Block], framing: str, name: str) -> Iterator[tuple[Block, ...]]:
         first = 0
         for part in parts:
             try:
                 rows = self.decode(part, framing, first) if self.decode else part
             except RecordError as error:
                 raise RecordError(f"{name}: {error}") from None  # a decoder knows records, not where they come from
-            if rows.shape[1] != self.record_bytes:
+            columns = rows if isinstance(rows, tuple) else (rows,)
+            if (row_bytes := sum(column.shape[1] for column in columns)) != self.record_bytes:
                 raise RecordError(
-                    f"{name}: record {first} ({framing}) has {rows.shape[1]} bytes, but {self.record_bytes} are "
+                    f"{name}: record {first} ({framing}) has {row_bytes} bytes, but {self.record_bytes} are "
                     "expected; check which data set the channel's S3Uri names."
                 )
             first += len(part)
-            yield rows
+            yield columns
 
 
 def connect(

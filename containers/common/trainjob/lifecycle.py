@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType
@@ -14,7 +15,7 @@ from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop, StopRequested
 
-__all__ = ["Stop", "StopRequested", "run"]
+__all__ = ["Stop", "StopRequested", "listen", "run"]
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -28,8 +29,7 @@ def run(main: Callable[[JobEnvironment, Stop], None], environ: Mapping[str, str]
     Raises:
         SystemExit: Always; one that `main` raises itself keeps its code.
     """
-    stop = Stop()
-    _listen(stop)
+    stop = listen()
     _log_to_stderr()
     code = _attempt(main, environ, stop)
     for number in _SIGNALS:
@@ -41,16 +41,47 @@ def run(main: Callable[[JobEnvironment, Stop], None], environ: Mapping[str, str]
     sys.exit(code)
 
 
-def _listen(stop: Stop) -> None:
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if not stop.requested:
+def listen() -> Stop:
+    """A stop flag that SIGTERM and SIGINT set from now on; for a program that `run` does not frame.
+
+    The flag is set even while the main thread is in a call that does not come back to the interpreter, as a framework's
+    wait for data: a thread hears of the signal, too.
+
+    Raises:
+        ValueError: This is not the main thread.
+    """
+    stop = Stop()
+    telling = threading.Lock()
+
+    def ask(number: int) -> None:
+        # Never waits: the handler may have interrupted this very function.
+        if stop.requested or not telling.acquire(blocking=False):
+            return
+        try:
             stop.request()
             with suppress(OSError):
                 # Not through logging: this may interrupt a log call half-way.
                 os.write(2, f"{signal.Signals(number).name}: stopping within {stop.seconds_left:.0f} s\n".encode())
+        finally:
+            telling.release()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        ask(number)
 
     for number in _SIGNALS:
         signal.signal(number, on_signal)
+    arriving, wakeup = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+
+    def hear() -> None:
+        while numbers := os.read(arriving, 64):
+            for number in numbers:
+                if number in _SIGNALS:
+                    ask(number)
+
+    threading.Thread(target=hear, name="signals", daemon=True).start()
+    return stop
 
 
 def _log_to_stderr() -> None:

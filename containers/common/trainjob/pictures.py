@@ -3,6 +3,10 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +23,9 @@ def learning_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) 
     Returns:
         False, after a warning, where matplotlib is not installed: the numbers are in the CSV all the same.
     """
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # while it is imported, it tells of its font cache
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - 0.3 s that a job spends at its end
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError:
-        log.warning("no learning curve drawn: this interpreter has no matplotlib (pip install matplotlib)")
+    figure = _figure(9, 3.6)
+    if figure is None:
         return False
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     epochs = [row["epoch"] for row in rows]
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for split, marker in (("train", "o"), ("validation", "s")):
@@ -40,3 +38,47 @@ def learning_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) 
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
     return True
+
+
+def confusion_matrix(path: Path, title: str, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> bool:
+    """Draw what was taken for what as a PNG.
+
+    Args:
+        path: Where to write it.
+        title: Line above the picture.
+        counts: One row a true class, in it one count a predicted class.
+        labels: Name of each class.
+
+    Returns:
+        False, after a warning, where matplotlib is not installed.
+    """
+    figure = _figure(7, 6.4)
+    if figure is None:
+        return False
+    axes = figure.subplots()
+    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(labels))
+    axes.set_xticks(places, labels, rotation=45, ha="right")
+    axes.set_yticks(places, labels)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    for true, row in enumerate(counts):
+        for predicted, count in enumerate(row):
+            colour = "white" if shares[true][predicted] > 0.5 else "black"
+            axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path, dpi=120)
+    return True
+
+
+def _figure(width: float, height: float) -> "Figure | None":
+    """An empty figure, sizes in inches; None, after a warning, where matplotlib is not installed."""
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # while it is imported, it tells of its font cache
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - 0.3 s that a job spends at its end
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError:
+        log.warning("no picture drawn: this interpreter has no matplotlib (pip install matplotlib)")
+        return None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

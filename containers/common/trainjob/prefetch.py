@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -41,12 +41,7 @@ def _produce(
     end: BaseException | None = None
     try:
         iterator = iter(items)
-        if isinstance(iterator, Generator):
-            with closing(iterator):
-                for item in iterator:
-                    if not _put(ready, (True, item), left):
-                        return
-        else:
+        with closing(iterator) if isinstance(iterator, Generator) else nullcontext():
             for item in iterator:
                 if not _put(ready, (True, item), left):
                     return

@@ -2,6 +2,7 @@ import pytest
 
 from local_mode.api.listing import list_jobs
 from local_mode.api.wire import ApiError
+from local_mode.jobs.store import Store
 
 
 def job(name, created, status="Completed", modified=None):
@@ -17,6 +18,19 @@ def job(name, created, status="Completed", modified=None):
 
 
 JOBS = [job("cat", 3.0), job("Ant", 1.0, "Failed"), job("bee", 2.0, "Stopped"), job("cow", 3.0, "InProgress")]
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """What finds among some jobs."""
+
+    def find_among(jobs=JOBS):
+        store = Store(tmp_path)
+        for item in jobs:
+            store.put(item)
+        return store.find
+
+    return find_among
 
 
 def names(answer):
@@ -37,28 +51,29 @@ def names(answer):
         ({"WarmPoolStatusEquals": "Available"}, []),
     ],
 )
-def test_filters_and_order_are_as_documented(request_, expected):
-    assert names(list_jobs(request_, JOBS)) == expected
+def test_filters_and_order_are_as_documented(stored, request_, expected):
+    assert names(list_jobs(request_, stored())) == expected
 
 
-def test_summary_has_no_more_than_a_summary():
-    (shown,) = list_jobs({"NameContains": "ant"}, JOBS)["TrainingJobSummaries"]
+def test_summary_has_no_more_than_a_summary(stored):
+    (shown,) = list_jobs({"NameContains": "ant"}, stored())["TrainingJobSummaries"]
 
     assert set(shown) == {
         "TrainingJobName", "TrainingJobArn", "CreationTime", "LastModifiedTime", "TrainingJobStatus", "SecondaryStatus",
     }  # fmt: skip
 
 
-def test_status_is_looked_at_after_the_page_is_cut():
-    first = list_jobs({"StatusEquals": "InProgress", "MaxResults": 3}, JOBS)
-    second = list_jobs({"StatusEquals": "InProgress", "MaxResults": 3, "NextToken": first["NextToken"]}, JOBS)
+def test_status_is_looked_at_after_the_page_is_cut(stored):
+    find = stored()
+    first = list_jobs({"StatusEquals": "InProgress", "MaxResults": 3}, find)
+    second = list_jobs({"StatusEquals": "InProgress", "MaxResults": 3, "NextToken": first["NextToken"]}, find)
 
     assert (names(first), names(second)) == ([], ["cow"])
     assert "NextToken" not in second
 
 
-def test_ten_jobs_are_a_page_when_nothing_is_said():
-    many = [job(f"j{n:02}", float(n)) for n in range(25)]
+def test_ten_jobs_are_a_page_when_nothing_is_said(stored):
+    many = stored([job(f"j{n:02}", float(n)) for n in range(25)])
     first = list_jobs({}, many)
     second = list_jobs({"NextToken": first["NextToken"]}, many)
 
@@ -66,6 +81,6 @@ def test_ten_jobs_are_a_page_when_nothing_is_said():
 
 
 @pytest.mark.parametrize("token", ["x", "e30=", "W1sxLCAyXSwge31d", "bnVsbA=="])
-def test_token_that_was_not_handed_out_is_refused(token):
+def test_token_that_was_not_handed_out_is_refused(stored, token):
     with pytest.raises(ApiError, match="NextToken is not one"):
-        list_jobs({"NextToken": token}, JOBS)
+        list_jobs({"NextToken": token}, stored())

@@ -2,7 +2,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
+from botocore.auth import HmacV1QueryAuth, S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -130,3 +130,49 @@ def test_presigned_url_holds_as_long_as_it_says():
 
 def test_service_of_an_unsigned_request_is_unknown():
     assert service_of(Signed(method="GET", target="/", headers=())) == ""
+
+
+def presigned(path="/bucket/a%20b?versionId=3&x=y", host="127.0.0.1:4640", method="GET", expires=60):
+    request = AWSRequest(method=method, url=f"http://{host}{path}")
+    HmacV1QueryAuth(Credentials(KEY.id, KEY.secret), expires).add_auth(request)
+    return Signed(method=method, target=request.url.removeprefix(f"http://{host}"), headers=(("Host", host),))
+
+
+def test_url_of_version_2_is_accepted_for_s3():
+    assert accept(presigned(), EMPTY) == "s3"
+
+
+def test_url_of_version_2_for_a_bucket_in_the_hosts_name_is_accepted():
+    request = AWSRequest(method="GET", url="https://bucket-1.s3.amazonaws.com/key", auth_path="/bucket-1/key")
+    HmacV1QueryAuth(Credentials(KEY.id, KEY.secret), 60).add_auth(request)
+    target = request.url.removeprefix("https://bucket-1.s3.amazonaws.com")
+
+    signed = Signed(method="GET", target=target, headers=(("Host", "bucket-1.s3.amazonaws.com"),))
+    assert accept(signed, EMPTY) == "s3"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda url: url.replace("a%20b", "other"), "InvalidSignatureException"),
+        (lambda url: url.replace("versionId=3", "versionId=4"), "InvalidSignatureException"),
+        (lambda url: url.replace("LOCALKEY", "OTHER"), "UnrecognizedClientException"),
+        (lambda url: url.partition("&Expires=")[0], "IncompleteSignatureException"),
+        (lambda url: url.replace("Expires=1", "Expires=9"), "AccessDenied"),
+        (lambda url: url.replace("Expires=1", "Expires=x"), "AccessDenied"),
+    ],
+)
+def test_url_of_version_2_that_was_changed_is_refused(change, code):
+    request = presigned()
+    with pytest.raises(ApiError) as caught:
+        accept(Signed(method="GET", target=change(request.target), headers=request.headers), EMPTY)
+
+    assert caught.value.code == code
+
+
+def test_url_of_version_2_ends_when_it_says_and_holds_for_its_method():
+    with pytest.raises(ApiError, match="has expired"):
+        accept(presigned(), EMPTY, at=now() + timedelta(seconds=61))
+    request = presigned()
+    with pytest.raises(ApiError, match="does not match"):
+        accept(Signed(method="PUT", target=request.target, headers=request.headers), EMPTY)

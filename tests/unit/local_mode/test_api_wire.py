@@ -50,6 +50,20 @@ def test_error_has_the_form_that_clients_of_the_service_read(service, expected):
     assert expected in body.decode()
 
 
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ("ec2", "<Response><Errors><Error><Code>NotImplemented</Code><Message>a &lt; b</Message></Error></Errors>"),
+        ("sns", "<ErrorResponse><Error><Type>Receiver</Type><Code>NotImplemented</Code>"),
+    ],
+)
+def test_client_that_sends_a_form_is_told_in_xml(service, expected):
+    form = "application/x-www-form-urlencoded; charset=utf-8"
+    _, _, body = sent(wire.error(ApiError("NotImplemented", "a < b", 501), service, form))
+
+    assert expected in body.decode()
+
+
 def test_answer_to_head_has_no_body():
     _, headers, body = sent(wire.result({"A": 1}), "HEAD")
 

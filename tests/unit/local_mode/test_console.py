@@ -27,11 +27,25 @@ def clock(monkeypatch):
 def test_log_lines_pass_as_they_are(capsys):
     out, err = io.BytesIO(), io.StringIO()
     console = Console(out, err)
-    console.line(b"caf\xe9\rbar\n")
+    console.line(b"caf\xe9\rbar\n", "algo-1")
     console.note("hello")
 
     assert out.getvalue() == b"caf\xe9\rbar\n"
     assert err.getvalue().endswith(" hello\n")
+
+
+def test_lines_and_channels_of_several_hosts_begin_with_their_host():
+    out, err = io.BytesIO(), io.StringIO()
+    console = Console(out, err, hosts=2)
+    console.line(b"no end", "algo-2")
+    console.line(b"one\n", "algo-1")
+    console.progress("train", 0, 1_000_000, "algo-2")
+    console.progress("train", 0, 0, "algo-1")
+    console.status("Uploading", "ends")
+
+    assert out.getvalue() == b"algo-2 | no end\nalgo-1 | one\n"
+    assert " algo-2 train 1.0 MB in all" in err.getvalue()
+    assert " algo-1 train was not read\n" in err.getvalue()
 
 
 def test_progress_is_a_line_every_five_seconds_and_a_last_one(clock):
@@ -40,7 +54,7 @@ def test_progress_is_a_line_every_five_seconds_and_a_last_one(clock):
     console.status("Training", "begins")
     for _ in range(22):
         clock.seconds += 0.5
-        console.progress("train", 1, int((clock.seconds - 100) * 2_000_000))
+        console.progress("train", 1, int((clock.seconds - 100) * 2_000_000), "algo-1")
     console.status("Uploading", "ends")
     lines = [line[9:] for line in err.getvalue().splitlines()]
 
@@ -56,10 +70,10 @@ def test_progress_is_a_line_every_five_seconds_and_a_last_one(clock):
 def test_progress_on_a_terminal_overwrites_itself_and_makes_way_for_the_log(clock):
     out, err = io.BytesIO(), Terminal()
     console = Console(out, err)
-    console.progress("a", 0, 1_000_000)
-    console.progress("b", 2, 500_000)
+    console.progress("a", 0, 1_000_000, "algo-1")
+    console.progress("b", 2, 500_000, "algo-1")
     assert err.getvalue().endswith("\ra 1.0 MB, 0.0 MB/s, FIFO a_0 | b 0.5 MB, 0.0 MB/s, FIFO b_2")
-    console.line(b"log\n")
+    console.line(b"log\n", "algo-1")
 
     assert err.getvalue().endswith("\r\x1b[K")
 
@@ -67,7 +81,7 @@ def test_progress_on_a_terminal_overwrites_itself_and_makes_way_for_the_log(cloc
 def test_channel_that_nobody_read_is_called_that():
     err = io.StringIO()
     console = Console(io.BytesIO(), err)
-    console.progress("validation", 0, 0)
+    console.progress("validation", 0, 0, "algo-1")
     console.status("Failed", "ends")
 
     assert "validation was not read\n" in err.getvalue()
@@ -80,8 +94,8 @@ def test_closed_stdout_does_not_end_the_job():
 
     err = io.StringIO()
     console = Console(Closed(), err)
-    console.line(b"a\n")
-    console.line(b"b\n")
+    console.line(b"a\n", "algo-1")
+    console.line(b"b\n", "algo-1")
 
     assert err.getvalue().count("stdout was closed") == 1
 

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from local_mode.endpoint import Endpoint, Files, access_key, exports, find, hold, publish
+from local_mode.endpoint import Endpoint, Files, access_key, find, hold, publish
 from local_mode.errors import LocalModeError
+from local_mode.shell import exports
 
 HERE = Endpoint(pid=os.getpid(), url="http://127.0.0.1:1", region="eu-west-1", access_key="ID", secret="s'ecret $x")
 
@@ -28,6 +29,16 @@ def test_endpoint_is_found_while_its_owner_holds_the_folder(files):
         find(files)
 
 
+def test_file_of_a_killed_endpoint_is_not_taken_for_the_next_ones(files):
+    os.close(hold(files))
+    publish(files, HERE)
+    held = hold(files)
+
+    with pytest.raises(LocalModeError, match="No endpoint runs in"):  # it has not said yet where it is
+        find(files)
+    os.close(held)
+
+
 def test_key_is_random_and_stays(files):
     files.root.mkdir()
     first = access_key(files)
@@ -39,6 +50,8 @@ def test_key_is_random_and_stays(files):
 
 
 def test_exports_are_quoted_for_a_shell(files):
+    files.root.mkdir()
+    files.authority.write_text("OURS")
     lines = exports(files, HERE, {"no_proxy": "a,localhost"}).splitlines()
 
     assert "unset" in lines[0]
@@ -58,7 +71,7 @@ def run(code, *arguments):
 
 
 def test_train_does_without_what_the_endpoint_needs():
-    done = run("import local_mode.__main__, local_mode.jobs.staging")
+    done = run("import local_mode.__main__, local_mode.channels.feeder")
 
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -7,10 +7,11 @@ import tarfile
 import pytest
 from trainjob import contract
 
+from local_mode.channels.plan import ChannelSpec
 from local_mode.errors import ArtifactError
 from local_mode.instance import artifacts, checkpoints, opt_ml
 from local_mode.instance.cleaning import remove_tree
-from local_mode.instance.plan import ChannelSpec
+from local_mode.instance.cluster import alike
 
 
 @pytest.fixture
@@ -20,7 +21,8 @@ def paths(tmp_path):
         tmp_path / "ml",
         hyperparameters={"lr": "0.1"},
         channels=[channel],
-        instance_type="ml.g5.xlarge",
+        cluster=alike("ml.g5.xlarge", 1),
+        host="algo-1",
         network_interface="eth9",
         checkpoint_path="/opt/ml/checkpoints",
     )
@@ -55,7 +57,7 @@ def test_archives_hold_contents_without_a_leading_folder(paths, tmp_path):
     (paths.model / "sub" / "w.bin").write_bytes(b"w")
     (paths.output / "failure").write_text("not in output.tar.gz")
     (paths.output_data / "curve.csv").write_text("x")
-    artifacts.pack(paths, tmp_path)
+    artifacts.pack({"algo-1": paths}, tmp_path)
 
     def members(name):
         with tarfile.open(tmp_path / name) as archive:
@@ -70,57 +72,29 @@ def test_archive_that_cannot_be_written_leaves_no_half_and_loses_nothing(paths, 
     (paths.model / "weights").write_text("trained for a week")
     (tmp_path / "model.tar.gz").mkdir()  # a folder cannot be replaced by a file
     with pytest.raises(ArtifactError, match="Artifact upload failed: cannot write .*model.tar.gz"):
-        artifacts.pack(paths, tmp_path)
+        artifacts.pack({"algo-1": paths}, tmp_path)
     assert not list(tmp_path.glob(".*.part"))
     assert (tmp_path / "model" / "weights").read_text() == "trained for a week"
 
 
+def test_folders_of_several_hosts_that_cannot_be_packed_are_kept_apart(paths, tmp_path):
+    other = contract.Paths(tmp_path / "other")
+    for number, model in enumerate((paths.model, other.model)):
+        model.mkdir(parents=True, exist_ok=True)
+        (model / "weights").write_text(str(number))
+    (tmp_path / "model.tar.gz").mkdir()
+    with pytest.raises(ArtifactError, match=f"what the program wrote is in {tmp_path}/model"):
+        artifacts.pack({"algo-1": paths, "algo-2": other}, tmp_path)
+
+    assert (tmp_path / "model" / "algo-1" / "weights").read_text() == "0"
+    assert (tmp_path / "model" / "algo-2" / "weights").read_text() == "1"
+
+
 def test_upload_that_cannot_be_written_is_the_users_error(paths, tmp_path):
-    artifacts.pack(paths, tmp_path)
+    artifacts.pack({"algo-1": paths}, tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(ArtifactError, match="cannot write to .*/file/job/output: Not a directory"):
         artifacts.publish(tmp_path, str(tmp_path / "file"), "job")
-
-
-def test_checkpoints_go_there_and_back_and_deletions_are_ours_alone(tmp_path):
-    place, local = tmp_path / "place", tmp_path / "local"
-    (place / "deep").mkdir(parents=True)
-    (place / "deep" / "old").write_text("old")
-    (place / "kept").write_text("kept")
-    (place / "x.sagemaker-uploaded").touch()
-    restored = checkpoints.restore(str(place), local)
-    assert restored == {"deep/old", "kept"}
-
-    (local / "deep" / "old").unlink()
-    (local / "new").write_text("new")
-    (local / "half.sagemaker-ignore").write_text("half")
-    (place / "of-another-job").write_text("not ours")
-    checkpoints.save(local, place.as_uri(), restored=restored)
-
-    assert sorted(path.name for path in place.iterdir()) == ["kept", "new", "of-another-job", "x.sagemaker-uploaded"]
-
-
-def test_restoring_from_nowhere_is_a_start_anew(tmp_path):
-    assert checkpoints.restore(str(tmp_path / "none"), tmp_path / "local") == frozenset()
-
-
-def test_changed_checkpoint_replaces_the_old_one(tmp_path):
-    place, local = tmp_path / "place", tmp_path / "local"
-    place.mkdir()
-    (place / "a").write_text("1")
-    restored = checkpoints.restore(str(place), local)
-    (local / "a").write_text("22")
-    checkpoints.save(local, str(place), restored=restored)
-
-    assert (place / "a").read_text() == "22"
-
-
-def test_checkpoint_that_cannot_be_copied_is_an_error_with_both_paths(tmp_path):
-    (tmp_path / "local").mkdir()
-    (tmp_path / "local" / "a").write_text("1")
-    (tmp_path / "file").touch()
-    with pytest.raises(ArtifactError, match=r"Cannot copy checkpoint .*/local/a to .*/file/a"):
-        checkpoints.save(tmp_path / "local", str(tmp_path / "file"), restored=frozenset())
 
 
 def test_checkpoints_nobody_claims_are_kept_only_if_there_are_any(tmp_path):
@@ -144,3 +118,20 @@ def test_tree_is_removed_whatever_permissions_it_has(tmp_path):
     remove_tree(tmp_path / "top")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside"]
+
+
+def test_artifacts_without_compression_are_files_and_no_links(paths, tmp_path):
+    notes: list[str] = []
+    (paths.model / "deep").mkdir()
+    (paths.model / "deep" / "w.bin").write_bytes(b"w")
+    (paths.model / "inside").symlink_to("deep/w.bin")
+    (paths.model / "outside").symlink_to("/etc/passwd")
+    (paths.model / "folder").symlink_to("deep")
+    assert artifacts.lay_out({"algo-1": paths}, tmp_path, notes.append) == {"model/": (), "output/": ()}
+    artifacts.publish(tmp_path, str(tmp_path / "out"), "job")
+
+    assert artifacts.left(tmp_path) == ["model/deep/w.bin", "model/inside"]
+    files = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert files == {"job/output/model/deep/w.bin", "job/output/model/inside"}
+    assert sorted(note.split()[0] for note in notes) == ["model/folder", "model/outside"]
+    assert not list(tmp_path.rglob("*.part"))

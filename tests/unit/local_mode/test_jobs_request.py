@@ -63,6 +63,7 @@ def test_request_is_read_and_written_back_the_same():
     assert parse(document) == request
 
 
+GROUP = {"InstanceGroupName": "cpu", "InstanceType": "ml.m5.large", "InstanceCount": 1}
 CHANNEL = "InputDataConfig/0"
 SOURCE = f"{CHANNEL}/DataSource/S3DataSource"
 
@@ -125,16 +126,43 @@ SOURCE = f"{CHANNEL}/DataSource/S3DataSource"
             "ftp://b/o",
             "S3OutputPath: local_mode does not read or write 'ftp://b/o' yet",
         ),
-        ("OutputDataConfig/CompressionType", "NONE", "local_mode does not leave artifacts uncompressed yet"),
+        ("OutputDataConfig/CompressionType", "ZIP", "CompressionType is 'ZIP'; it must be one of GZIP, NONE."),
+        ("ResourceConfig/InstanceCount", 0, "InstanceCount is 0; it must be in the range 1 to any."),
+        ("ResourceConfig/InstanceCount", None, "InstanceCount is missing; CreateTrainingJob requires it, or Inst"),
+        ("ResourceConfig/InstanceCount", 10**9, "asks for 1000000000 hosts; local_mode runs at most 64, all on this"),
         (
-            "ResourceConfig/InstanceCount",
-            3,
-            "local_mode does not run 3 instances yet; set ResourceConfig.InstanceCount",
+            "ResourceConfig",
+            {"InstanceGroups": [GROUP, GROUP], "VolumeSizeInGB": 1},
+            "2 of ResourceConfig.InstanceGroups are called 'cpu'; names must differ.",
         ),
-        ("ResourceConfig/InstanceGroups", [{}], "local_mode does not run instance groups yet; remove"),
-        ("EnableManagedSpotTraining", True, "local_mode does not run managed spot training yet"),
+        ("EnableManagedSpotTraining", True, "MaxWaitTimeInSeconds is missing and MaxRuntimeInSeconds is"),
+        (
+            "ResourceConfig",
+            {"InstanceGroups": [GROUP], "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1},
+            "ResourceConfig.InstanceType is 'ml.m5.large' beside InstanceGroups; give one or the other.",
+        ),
+        (
+            "ResourceConfig",
+            {"InstanceGroups": [GROUP], "InstanceCount": 1, "VolumeSizeInGB": 1},
+            "ResourceConfig.InstanceCount is 1 beside InstanceGroups; give one or the other.",
+        ),
+        (
+            "ResourceConfig",
+            {"InstanceGroups": [{**GROUP, "InstanceGroupName": str(n)} for n in range(6)], "VolumeSizeInGB": 1},
+            "ResourceConfig.InstanceGroups has 6 entries; it must be in the range any to 5.",
+        ),
+        (
+            "ResourceConfig",
+            {"InstanceGroups": [{**GROUP, "InstanceCount": 65}], "VolumeSizeInGB": 1},
+            "ResourceConfig asks for 65 hosts",
+        ),
+        (f"{SOURCE}/InstanceGroupNames", ["cpu"], "has 'cpu', which is none of ResourceConfig.InstanceGroups (none)."),
         ("VpcConfig", {"Subnets": []}, "local_mode does not place jobs in a VPC yet; remove VpcConfig."),
-        ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/state"}, "does not put checkpoints at '/state' yet"),
+        ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "state"}, "LocalPath is 'state'; give an absolute path"),
+        ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/x/../etc"}, "is '/x/../etc'; give an absolute path"),
+        ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/opt/ml"}, "is not to be mixed with /opt/ml/input"),
+        ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/opt/ml/model/c"}, "not to be mixed with /opt/ml/model"),
+        ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/usr/lib"}, "is not to be mixed with /usr"),
     ],
 )
 def test_problem_names_the_field_the_value_and_what_to_do(where, value, message):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from local_mode.jobs.metrics import MetricScanner
 from local_mode.jobs.record import COMPLETED, STOPPING, Record, algorithm_error
 from local_mode.jobs.request import MetricDefinition
 from local_mode.jobs.rules import parse
+from local_mode.jobs.store import Store
 from local_mode.jobs.sweep import sweep
 from tests.unit.local_mode.test_jobs_request import REQUEST
 
@@ -27,15 +29,18 @@ class Clock:
         return self.now
 
 
-def record_at(path):
-    return Record.create(path, parse(REQUEST), arn="arn:x", model="file:///out/model.tar.gz", clock=Clock())
+def record_at(root, path=None, name="cifar"):
+    request = parse({**REQUEST, "TrainingJobName": name})
+    place = path or root / "job.json"
+    return Record.create(Store(root), place, request, arn="arn:x", model="file:///out/model.tar.gz", clock=Clock())
 
 
 def test_record_has_describes_shape_from_the_first_moment(tmp_path):
-    record = record_at(tmp_path / "job.json")
-    described = json.loads((tmp_path / "job.json").read_text())
+    record = record_at(tmp_path)
+    described = Store(tmp_path).get("cifar")
 
     assert described == record.describe()
+    assert not (tmp_path / "job.json").exists()
     assert described["TrainingJobStatus"] == "InProgress"
     assert described["ModelArtifacts"] == {"S3ModelArtifacts": "file:///out/model.tar.gz"}
     assert described["HyperParameters"] == {"epochs": "5"}
@@ -44,7 +49,7 @@ def test_record_has_describes_shape_from_the_first_moment(tmp_path):
 
 
 def test_transitions_end_when_the_next_one_starts_and_times_add_up(tmp_path):
-    record = record_at(tmp_path / "job.json")
+    record = record_at(tmp_path)
     record.enter("Downloading")
     record.enter("Training")
     record.enter("Stopping", status=STOPPING)
@@ -56,6 +61,7 @@ def test_transitions_end_when_the_next_one_starts_and_times_add_up(tmp_path):
     assert times == [(1010, 1020), (1020, 1030), (1030, 1040), (1040, 1050), (1050, 1050)]
     assert (described["TrainingStartTime"], described["TrainingEndTime"]) == (1030, 1050)
     assert described["TrainingTimeInSeconds"] == 20
+    assert json.loads((tmp_path / "job.json").read_text()) == described == Store(tmp_path).get("cifar")
     assert not list(tmp_path.glob(".*"))
 
 
@@ -112,6 +118,23 @@ def test_name_that_is_taken_is_refused(tmp_path):
     release(folder, held)
 
 
+def test_folder_that_cannot_be_filled_keeps_neither_its_name_nor_its_lock(tmp_path, monkeypatch):
+    make = Path.mkdir
+
+    def full(path, *arguments, **named):
+        if path.name == "logs":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        make(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(OSError, match="No space left"):
+        make_folder(tmp_path, "a")
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    monkeypatch.undo()
+    release(*make_folder(tmp_path, "a"))
+
+
 def test_root_that_cannot_be_written_is_the_users_error(tmp_path):
     (tmp_path / "file").touch()
     with (
@@ -121,16 +144,17 @@ def test_root_that_cannot_be_written_is_the_users_error(tmp_path):
         pass
 
 
-def dead_job(root, name, *, with_record=True):
+def dead_job(root, name, *, with_record=True, hosts=("algo-1",)):
     """What an owner leaves that was killed: everything, the lock released by the kernel."""
     folder, held = make_folder(root, name)
-    checkpoints = folder.opt_ml / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    (checkpoints / "last").write_text("state")
-    (folder.opt_ml / "input").mkdir()
-    os.mkfifo(folder.opt_ml / "input" / "train_0")
+    for host in hosts:
+        checkpoints = folder.opt_ml(host) / "checkpoints"
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "last").write_text("state")
+        (folder.opt_ml(host) / "input").mkdir()
+        os.mkfifo(folder.opt_ml(host) / "input" / "train_0")
     if with_record:
-        record_at(folder.record)
+        record_at(root, folder.record, name)
     os.close(held)
     return folder
 
@@ -145,8 +169,16 @@ def test_sweep_marks_dead_jobs_failed_and_leaves_only_what_is_kept(tmp_path):
     assert (record["TrainingJobStatus"], record["SecondaryStatus"]) == ("Failed", "Failed")
     assert record["FailureReason"].startswith("InternalServerError: local_mode was killed")
     assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoints", "job.json", "logs"]
-    assert (folder.checkpoints / "last").read_text() == "state"
+    assert (folder.checkpoints() / "last").read_text() == "state"
     assert sweep(tmp_path, [asked.append]) == []
+
+
+def test_sweep_keeps_checkpoints_of_every_host(tmp_path):
+    folder = dead_job(tmp_path, "dead", hosts=("algo-1", "algo-2"))
+
+    assert sweep(tmp_path, []) == ["dead"]
+    kept = [folder.checkpoints(host) / "last" for host in ("algo-1", "algo-2")]
+    assert [path.read_text() for path in kept] == ["state", "state"]
 
 
 def test_sweep_leaves_living_and_ended_jobs_alone(tmp_path):
@@ -171,7 +203,8 @@ def test_sweep_gives_back_the_name_of_a_job_that_never_began(tmp_path):
 
 def test_sweep_of_a_job_killed_after_its_end_keeps_its_status(tmp_path):
     folder = dead_job(tmp_path, "late", with_record=False)
-    record_at(folder.record).enter("Completed", status=COMPLETED)
+    record_at(tmp_path, folder.record, "late").enter("Completed", status=COMPLETED)
+    folder.record.unlink()  # the file comes after the database
 
     assert sweep(tmp_path, []) == []
     assert json.loads(folder.record.read_text())["TrainingJobStatus"] == "Completed"
@@ -185,7 +218,7 @@ def test_sweep_without_any_jobs_makes_nothing(tmp_path):
 
 def test_folder_of_a_job_has_the_documented_names(tmp_path):
     folder = JobFolder(path=tmp_path)
-    assert [path.name for path in (folder.request, folder.record, folder.log)] == [
+    assert [path.name for path in (folder.request, folder.record, folder.log("algo-1"))] == [
         "request.json",
         "job.json",
         "algo-1.log",

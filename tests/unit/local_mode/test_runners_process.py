@@ -8,23 +8,25 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from docker.errors import APIError, NotFound
 
 from local_mode.errors import RunnerError, StandInError
-from local_mode.runners import bubblewrap, docker, leftovers, tether
+from local_mode.runners import bubblewrap, docker, docker_network, leftovers, namespace, tether
 from local_mode.runners.choose import choose
 from local_mode.runners.overlay import Overlay, make_overlay
-from local_mode.runners.process import remove_leftovers
-from local_mode.runners.protocol import ChannelMount, Launch, mark
+from local_mode.runners.process import ProcessRunner, remove_leftovers
+from local_mode.runners.protocol import ChannelMount, Launch, Network, mark
 from local_mode.runners.stand_in import StandIn, find, read_stand_ins
 from local_mode.runners.unpacking import unpack
 
 
 def launch(folder, **fields):
     return Launch(
-        job_name="job", image="image:1", job_folder=folder, opt_ml=folder / "scratch/opt_ml",
-        environment={}, shm_bytes=1 << 20, **fields,
+        job_name="job", image="image:1", job_folder=folder, opt_ml=folder / "scratch/algo-1/opt_ml",
+        host="algo-1", network=Network(hosts=("algo-1",)), environment={}, shm_bytes=1 << 20, **fields,
     )  # fmt: skip
 
 
@@ -58,6 +60,8 @@ def test_stand_ins_are_read_by_image(tmp_path):
         find(read, "image:2")
     with pytest.raises(StandInError, match=r"No stand-in for image 'image:3' \(known: image:1, image:2\)"):
         find(read, "image:3")
+    with pytest.raises(StandInError, match="nor in Docker: no engine answers; build or pull the image, or name a file"):
+        find(read, "image:3", why_no_docker="no engine answers")
 
 
 @pytest.mark.parametrize(
@@ -105,8 +109,8 @@ def test_sandbox_mounts_channels_read_only_at_their_real_place(tmp_path):
     command = sandbox(tmp_path, mounts=(ChannelMount(channel="train", source=Path("/data/train")),))
 
     assert "--ro-bind /data/train /opt/ml/input/data/train" in command
-    assert f"--ro-bind {tmp_path}/scratch/opt_ml/input/data /opt/ml/input/data " in command
-    assert f"--bind {tmp_path}/scratch/tmp /tmp" in command
+    assert f"--ro-bind {tmp_path}/scratch/algo-1/opt_ml/input/data /opt/ml/input/data " in command
+    assert f"--bind {tmp_path}/scratch/algo-1/tmp /tmp" in command
     assert "--unshare-net" not in command
 
 
@@ -270,3 +274,42 @@ def test_engine_out_of_reach_is_told_from_one_that_is_closed_to_this_user(monkey
 def test_docker_asked_for_and_absent_is_refused():
     with pytest.raises(RunnerError, match="is docker, but no Docker engine answers; see to that, or take"):
         chosen("docker", None, "no Docker engine answers")
+
+
+def test_isolated_hosts_need_a_program_that_enters_their_network(monkeypatch):
+    runner = ProcessRunner(stand_ins={"image:1": stand_in()}, caller={}, why_plain="")
+    monkeypatch.setattr(namespace.shutil, "which", lambda _: None)
+    with pytest.raises(RunnerError, match=r"the job has 2 hosts, but nsenter \(of util-linux\) is not installed"):
+        runner.check(image="image:1", network_isolation=True, pipes=False, hosts=2)
+
+    runner.check(image="image:1", network_isolation=True, pipes=False, hosts=1)
+
+
+def test_network_that_cannot_be_made_says_why_and_leaves_no_process(tmp_path):
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho bwrap: no permission\nexec sleep 60\n")
+    program.chmod(0o755)
+    with pytest.raises(RunnerError, match="makes no network for several hosts: bwrap: no permission; use --runtime"):
+        namespace.Namespace({"PATH": f"{tmp_path}:/usr/bin:/bin", **mark(tmp_path)})
+
+    assert leftovers._carriers({f"LOCAL_MODE_JOB={tmp_path}".encode()}) == []
+
+
+def test_network_that_the_engine_refuses_is_told_with_its_reason(tmp_path):
+    def refuse(*_, **__):
+        raise APIError("refused", explanation="all predefined address pools have been fully used")
+
+    client = SimpleNamespace(networks=SimpleNamespace(create=refuse))
+    with pytest.raises(RunnerError, match="makes no network for 2 hosts: all predefined address pools have been"):
+        docker.DockerRunner(client).connect(tmp_path, ("algo-1", "algo-2"), isolated=False)
+
+
+def test_network_is_removed_as_soon_as_the_engine_lets_it_go():
+    answers = [APIError("has active endpoints"), NotFound("gone")]
+
+    def remove():
+        raise answers.pop(0)
+
+    docker_network.remove_network(SimpleNamespace(remove=remove))
+
+    assert answers == []

@@ -87,6 +87,20 @@ def test_format_decides_what_the_channels_hold_and_declare(
     assert {path.suffix for folder in planned.channels.values() for path in folder.iterdir()} == {suffix}
 
 
+def test_stand_in_of_another_framework_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(local_job.interpreter, "find", lambda framework, python: Path("/bin/sh"))
+    monkeypatch.setattr(local_job.os, "chdir", lambda folder: None)
+    monkeypatch.setattr(local_job.os, "execv", lambda program, arguments: None)
+    images = {framework: local_job.image_name(framework) for framework in ("pytorch", "keras")}
+    for framework in images:
+        job = LocalJob(
+            framework=framework, label="x", input_mode="File", channels={}, hyperparameters={}, state=tmp_path
+        )
+        local_job.hand_over(job, "process", None)
+
+    assert set(read_stand_ins(tmp_path / "stand-ins.json")) == set(images.values())
+
+
 def test_stand_in_is_one_that_local_mode_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(local_job.interpreter, "find", lambda framework, python: Path("/bin/sh"))
     (tmp_path / "stand-ins.json").write_text(json.dumps({"an-image": local_job.stand_in("pytorch", None)}))

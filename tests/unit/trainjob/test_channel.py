@@ -63,6 +63,7 @@ def test_every_opening_of_a_pipe_channel_is_the_next_fifo(tmp_path):
         threading.Thread(target=fifo.write_bytes, args=(f"epoch {epoch}".encode(),), daemon=True).start()
         assert read(opened) == f"epoch {epoch}".encode()
         assert opened.description == f"Channel 'train', epoch {epoch}"
+    opened.close()
 
 
 def test_unknown_channel_is_told_with_those_there_are(tmp_path):

@@ -134,9 +134,9 @@ def test_batch_does_not_keep_much_more_than_itself(tmp_path):
     batches = read(tmp_path / "base", FILE, "fixed", epochs=1)[0]
     for batch in batches:
         owner = batch
-        while owner.base is not None:
+        while isinstance(owner.base, np.ndarray):
             owner = owner.base
-        assert owner.nbytes <= 500 * RECORD_BYTES
+        assert owner.nbytes <= 500 * RECORD_BYTES + 4096  # of which memory is a multiple
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -107,6 +107,30 @@ def test_a_signal_sets_the_stop_flag_and_the_program_ends_in_its_own_time(
     assert not (tmp_path / "output").exists()
 
 
+def test_a_signal_sets_the_flag_while_the_main_thread_does_not_come_back_to_the_interpreter(tmp_path: Path) -> None:
+    # A mutex is waited for in C, where a signal does not end the wait: no handler in Python runs meanwhile.
+    body = """
+import ctypes, threading
+libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+libc.pthread_mutex_lock(mutex)
+def unlock_when_stopped():
+    while not stop.requested:
+        time.sleep(0.01)
+    libc.pthread_mutex_unlock(mutex)
+threading.Thread(target=unlock_when_stopped, daemon=True).start()
+print("ready", flush=True)
+libc.pthread_mutex_lock(mutex)
+print("over")
+"""
+    with program(tmp_path, body) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGTERM)
+        out, err = child.communicate(timeout=10)
+    assert (child.returncode, out) == (0, "over\n")
+    assert "SIGTERM: stopping within 105 s" in err
+
+
 def test_more_signals_while_stopping_break_nothing(tmp_path: Path) -> None:
     with program(tmp_path, "wait(stop)\nprint('saving', flush=True)\nsys.stdin.readline()\nprint('saved')") as child:
         assert child.stdout is not None

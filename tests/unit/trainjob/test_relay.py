@@ -35,7 +35,7 @@ for _ in range(30):
     relay = Relay()
     # Dies of SIGTERM unless that never comes.
     threading.Timer(random.random() * 0.008, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    child = subprocess.Popen(["sleep", "5"])
+    child = subprocess.Popen(["sleep", "15"])
     relay.watch(child)
     lost += child.wait() != -signal.SIGTERM
 print(lost)

@@ -59,17 +59,52 @@ def columns(rows: NDArray[np.uint8], blob: str, number: str) -> tuple[NDArray[np
     Raises:
         RecordError: The first row is no Example, or has no such features.
     """
-    first = rows[0].tobytes()
-    blob_span, number_span = (_single(first, key, kind) for key, kind in ((blob, _BYTES_LIST), (number, _INT64_LIST)))
-    if number_span[1] - number_span[0] != 1:
+    key = (rows.shape[1], blob, number)
+    layout = _layouts.get(key)
+    if layout is None or not layout.fits(rows[0]):  # to parse one takes as long as to cut a hundred
+        layout = _Layout.of(rows[0], blob, number)
+        if len(_layouts) > _LAYOUTS_KEPT:
+            _layouts.clear()
+        _layouts[key] = layout
+    blob_span, place = layout.blob, layout.number
+    if place is None:
         return None
-    fixed = np.ones(rows.shape[1], bool)
-    fixed[blob_span[0] : blob_span[1]] = fixed[number_span[0]] = False
-    numbers = rows[:, number_span[0]]
+    numbers = rows[:, place]
     # A set high bit is a number that goes on in the next byte.
-    if (rows[:, fixed] != rows[0, fixed]).any() or (numbers > 127).any():
+    if (rows[:, layout.fixed] != layout.template).any() or (numbers > 127).any():
         return None
     return rows[:, blob_span[0] : blob_span[1]], numbers.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the two features lie in an Example, and all bytes but theirs."""
+
+    blob: tuple[int, int]
+    number: int | None
+    """None if the number takes more than a byte."""
+    fixed: NDArray[np.intp]
+    template: NDArray[np.uint8]
+
+    @staticmethod
+    def of(row: NDArray[np.uint8], blob: str, number: str) -> "_Layout":
+        content = row.tobytes()
+        blob_span, number_span = (
+            _single(content, key, kind) for key, kind in ((blob, _BYTES_LIST), (number, _INT64_LIST))
+        )
+        mask = np.ones(len(row), bool)
+        mask[blob_span[0] : blob_span[1]] = mask[number_span[0]] = False
+        place = number_span[0] if number_span[1] - number_span[0] == 1 else None
+        fixed = np.flatnonzero(mask)
+        return _Layout(blob_span, place, fixed, row[fixed])
+
+    def fits(self, row: NDArray[np.uint8]) -> bool:
+        """Whether an Example is like the one that this was made of."""
+        return self.number is not None and row[self.number] <= 127 and bool((row[self.fixed] == self.template).all())
+
+
+_layouts: dict[tuple[int, str, str], _Layout] = {}
+_LAYOUTS_KEPT = 64
 
 
 def _single(content: bytes, key: str, kind: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Records of one fixed size, back to back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,11 @@ class ByteStream(Protocol):
 
 
 def blocks(
-    stream: ByteStream, record_bytes: int, records_per_block: int, name: str = "stream"
+    stream: ByteStream,
+    record_bytes: int,
+    records_per_block: int,
+    name: str = "stream",
+    empty: Callable[[tuple[int, int]], NDArray[np.uint8]] | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Cut a stream into blocks of records.
 
@@ -26,17 +30,20 @@ def blocks(
         record_bytes: Size of one record.
         records_per_block: Records in every block but the last, which may be shorter.
         name: What the stream is called in an error.
+        empty: Makes the array of each block. Without it one buffer is used for all of them: a block is then valid until
+            the next is asked for.
 
     Yields:
-        `(n, record_bytes)` uint8. One buffer is used for all of them: a block is valid until the next is asked for.
+        `(n, record_bytes)` uint8.
 
     Raises:
         TruncatedRecordError: The stream ended inside a record.
     """
-    buffer = np.empty((records_per_block, record_bytes), np.uint8)
-    view = buffer.reshape(-1).data
+    shape = (records_per_block, record_bytes)
+    buffer = np.empty(shape, np.uint8) if empty is None else empty(shape)
     offset = 0
     while True:
+        view = buffer.reshape(-1).data
         filled = _fill(stream, view)
         offset += filled
         records, rest = divmod(filled, record_bytes)
@@ -50,6 +57,8 @@ def blocks(
             )
         if filled < len(view):
             return
+        if empty is not None:
+            buffer = empty(shape)
 
 
 def _fill(stream: ByteStream, view: memoryview) -> int:

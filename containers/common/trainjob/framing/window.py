@@ -95,8 +95,8 @@ def _leading(headers: NDArray[np.uint8]) -> int:
     """How many rows from the first on equal it; looks at no more than four times as many."""
     run, looked_at = 0, _WORTH_IT
     while run < len(headers):
-        differing = (headers[run : run + looked_at] != headers[0]).any(axis=1)
-        if differing.any():
-            return run + int(differing.argmax())
+        differing = headers[run : run + looked_at] != headers[0]
+        if differing.any():  # over all at once first: row by row takes several times as long
+            return run + int(differing.any(axis=1).argmax())
         run, looked_at = run + len(differing), 4 * looked_at
     return run

@@ -136,3 +136,28 @@ def test_cuda_build_comes_last_and_its_size_is_told(
     assert "uv failed: no such build" in said
     assert "no CPU build of torch can be had here; the CUDA build, which runs on CPUs too: 2.9 GB to download" in said
     assert str(environment.folder / "requirements.lock") in environment.asked[-1]
+
+
+def test_cpu_build_that_is_locked_itself_is_installed_from_its_lock_alone(
+    environment: FakeEnvironment, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    lock = folder / "requirements-cpu.lock"
+    lock.write_text("tensorflow-cpu==2.21.0 --hash=sha256:00\n")
+
+    wheels.install(environment, "tensorflow", folder)
+
+    # Without dependencies: another package of the lock asks for `tensorflow`, which must not come as well.
+    assert environment.asked == [("install", "--no-deps", "--require-hashes", "--requirement", str(lock))]
+    assert "tensorflow for CPUs, as locked: about 320 MB to download" in capsys.readouterr().err
+
+
+def test_plugin_that_needs_a_compiler_is_left_to_the_image(
+    environment: FakeEnvironment, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(wheels, "has_gpu", lambda: True)
+    plugin = "nvidia-dali-tf-plugin-cuda120==2.4.0 \\\n    --hash=sha256:44\n"
+    (folder / "requirements.lock").write_text(LOCK + plugin)
+
+    wheels.install(environment, "tensorflow", folder)
+
+    assert "sha256:44" not in (environment.folder / "requirements.lock").read_text()

@@ -55,3 +55,9 @@ def test_blocks_reuse_one_buffer():
     blocks = fixed.blocks(io.BytesIO(bytes(range(12))), 2, 3)
     first = next(blocks)
     assert np.shares_memory(first, next(blocks))
+
+
+def test_blocks_of_their_own_memory_are_not_overwritten():
+    blocks = list(fixed.blocks(io.BytesIO(bytes(range(14))), 2, 3, empty=lambda shape: np.empty(shape, np.uint8)))
+    assert np.concatenate(blocks).ravel().tolist() == list(range(14))
+    assert [len(block) for block in blocks] == [3, 3, 1]

@@ -1,0 +1,1 @@
+"""The training programs of the Keras image."""

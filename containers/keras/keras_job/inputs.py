@@ -1,0 +1,138 @@
+"""From a channel to tensors: epochs of uint8 batches as a tf.data.Dataset, transposed and augmented on the device."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from trainjob import cifar10
+from trainjob.channel import Channel
+from trainjob.dataset import Dataset
+from trainjob.errors import ChannelError, TrainJobError
+from trainjob.stop import StopRequested
+
+Batch = tuple[tf.Tensor, tf.Tensor]
+"""Images `(n, 32, 32, 3)` uint8 and labels `(n,)` int64."""
+
+PREFETCHED = 3
+"""Batches read ahead."""
+
+
+def cifar10_dataset(channel: Channel, batch_size: int, **settings: Any) -> Dataset:
+    """CIFAR-10's records in a channel, of any framing; `settings` are Dataset's."""
+    return Dataset(
+        channel=channel,
+        record_bytes=cifar10.RECORD_BYTES,
+        batch_size=batch_size,
+        decode=cifar10.rows_as_stored,
+        **settings,
+    )
+
+
+class Epochs:
+    """A channel's epochs as a tf.data.Dataset of rows as stored. Every new iterator of `rows` is the next epoch.
+
+    It can be iterated by hand, given to `fit`, or distributed by a strategy: a pass of Keras is an epoch of the FIFO.
+    """
+
+    def __init__(self, dataset: Dataset, steps: int | None = None) -> None:
+        """Declare the epochs; nothing is opened before the first batch is asked for.
+
+        Args:
+            dataset: What to read.
+            steps: Batches in an epoch, where that is known, and what `fit` is told as `steps_per_epoch`: an epoch
+                that has more is left there, and one that has fewer is an error. Without it, an epoch is all there is.
+        """
+        self.dataset, self._steps = dataset, steps
+        self.number = 0
+        """Of the training's epoch that the next iterator reads; decides its order."""
+        self.cause: TrainJobError | StopRequested | None = None
+        """What ended the epoch last read, if an error did: TensorFlow hands on no more than its text."""
+        self.rows = self._declare()
+        """Elements: rows `(n, 3073)` uint8 and whether their pixels are height x width x channel, a bool."""
+
+    def batches(self) -> tf.data.Dataset:
+        """Images `(n, 32, 32, 3)` and labels `(n,)`, for `fit`. Here the host transposes, while the model trains."""
+        declared = self.rows.map(split, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return declared.prefetch(PREFETCHED)
+
+    def close(self) -> None:
+        """Let go of the FIFO that was opened ahead; for a channel that is not read on."""
+        self.dataset.channel.close()
+
+    def raised(self, error: Exception) -> BaseException:
+        """What is to be raised in place of an error that iterating over `rows` raised."""
+        return self.cause or error
+
+    def _declare(self) -> tf.data.Dataset:
+        dataset = self.dataset
+        signature = (tf.TensorSpec((None, dataset.record_bytes), tf.uint8), tf.TensorSpec((None,), tf.bool))
+        # To hand an array over costs the same whatever its size: so a block at a time, which TensorFlow cuts.
+        blocks = tf.data.Dataset.from_generator(self._epoch, output_signature=signature)
+        rows = blocks.rebatch(dataset.batch_size, drop_remainder=dataset.drop_remainder)
+        rows = rows.map(lambda batch, channels_last: (batch, channels_last[0]))
+        if self._steps is not None:
+            rows = rows.apply(tf.data.experimental.assert_cardinality(self._steps))
+        return rows.prefetch(PREFETCHED)
+
+    def _epoch(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+        """One epoch in blocks; TensorFlow runs it in threads of its own, and closes it with the iterator."""
+        number, self.number, self.cause = self.number, self.number + 1, None
+        dataset, count = self.dataset, 0
+        wanted = math.inf if self._steps is None else self._steps * dataset.batch_size
+        try:
+            for block in dataset.epoch(number, dataset.batches_in_block):
+                rows = block[: wanted - count] if len(block) > wanted - count else block
+                count += len(rows)
+                yield rows, np.full(len(rows), cifar10.channels_last(dataset.found or ""))
+                if count == wanted:
+                    return
+            batches = count // dataset.batch_size if dataset.drop_remainder else -(-count // dataset.batch_size)
+            if self._steps is not None and batches != self._steps:
+                raise ChannelError(
+                    f"{dataset.channel.description} has {batches} batches of {dataset.batch_size}, but "
+                    f"steps={self._steps} was given; give steps={batches}, or leave it out."
+                )
+        except (TrainJobError, StopRequested) as error:
+            self.cause = error
+            raise
+
+
+def split(rows: tf.Tensor, channels_last: tf.Tensor) -> Batch:
+    """Images `(n, 32, 32, 3)` uint8 and labels `(n,)` int64 of rows as stored, on whatever device they are."""
+    pixels = rows[:, 1:]
+    images = tf.cond(
+        channels_last,
+        lambda: tf.reshape(pixels, (-1, 32, 32, 3)),
+        lambda: tf.transpose(tf.reshape(pixels, (-1, *cifar10.IMAGE_SHAPE)), (0, 2, 3, 1)),
+    )
+    return images, tf.cast(rows[:, 0], tf.int64)
+
+
+def flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirror half of the images left to right; uint8 costs a quarter of float.
+
+    Args:
+        images: `(n, h, w, c)`, on any device.
+        seed: `(2,)` int32; the same seed mirrors the same images.
+    """
+    mirrored = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed) < 0.5
+    return tf.where(mirrored, tf.reverse(images, (2,)), images)
+
+
+def crop(images: tf.Tensor, seed: tf.Tensor, padding: int) -> tf.Tensor:
+    """Move each image by up to `padding` pixels, edges mirrored.
+
+    Args:
+        images: `(n, h, w, c)`, on any device.
+        seed: `(2,)` int32; the same seed moves the same images by as much.
+        padding: Pixels, 1 or more.
+    """
+    count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    shift = tf.random.stateless_uniform((2, count, 1), seed, 0, 2 * padding + 1, tf.int32)
+    padded = tf.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)), "REFLECT")
+    # One gather along each axis: no loop over images, and it compiles for any device.
+    moved = tf.gather(padded, shift[0] + tf.range(height), axis=1, batch_dims=1)
+    return tf.gather(moved, shift[1] + tf.range(width), axis=2, batch_dims=1)

@@ -1,0 +1,140 @@
+"""What a job leaves: checkpoints to go on from, and the model with its record."""
+
+import csv
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from trainjob import checkpoint, pictures
+from trainjob.contract import Paths
+from trainjob.errors import CheckpointError
+from trainjob.files import whole_file
+
+SUFFIX = ".npz"
+_PROGRESS = "progress"
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far the training is; with model and optimizer, all that the loop owns."""
+
+    epoch: int = 0
+    """Epochs finished."""
+    batch: int = 0
+    """Batches of the epoch under way that are done."""
+    step: int = 0
+    """Optimizer steps done."""
+    epoch_records: int
+    """Records in an epoch: an estimate until the first has been read to its end."""
+    seen: int = 0
+    """Records of the epoch under way that are done."""
+    loss_sum: float = 0.0
+    correct: int = 0
+    """Over the records seen in the epoch under way."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One row a finished epoch."""
+    confusion: list[list[int]] = field(default_factory=list)
+    """Of the validation after the last finished epoch: row the true class, column the predicted one."""
+
+    def finish_epoch(self, row: dict[str, float]) -> None:
+        """Add the epoch's row and begin the next; its length is known from here on."""
+        self.history.append(row)
+        self.epoch, self.epoch_records = self.epoch + 1, self.seen
+        self.batch = self.seen = self.correct = 0
+        self.loss_sum = 0.0
+
+
+def save_checkpoint(
+    folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress
+) -> Path:
+    """Write a checkpoint of the step `progress.step`, whole or not at all.
+
+    A `.keras` file would not do: it leaves out the state of the seed generators, and dropout goes on differently.
+
+    Raises:
+        CheckpointError: It could not be written; older ones are untouched.
+    """
+    arrays = {name: np.asarray(variable) for name, variable in _state(model, optimizer).items()}
+    arrays[_PROGRESS] = np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8)
+    return checkpoint.save(
+        folder,
+        progress.step,
+        lambda file: np.savez(file, **arrays),
+        suffix=SUFFIX,
+        epoch=progress.epoch,
+        batch=progress.batch,
+    )
+
+
+def resume(folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress | None:
+    """Put model, optimizer and seed generators back where the newest valid checkpoint has them; None if there is none.
+
+    Raises:
+        CheckpointError: The checkpoint is of another model or optimizer.
+    """
+    newest = checkpoint.newest(folder)
+    if newest is None:
+        return None
+    with np.load(newest.path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    progress = json.loads(arrays.pop(_PROGRESS, np.zeros(0, np.uint8)).tobytes() or b"null")
+    state = _state(model, optimizer)
+    if difference := _difference(arrays, state) or (None if progress else "it holds no progress"):
+        raise CheckpointError(
+            f"{newest.path.name} does not fit this job ({difference}); give the hyperparameters of the job that wrote "
+            "it, or another CheckpointConfig.S3Uri."
+        )
+    for name, variable in state.items():
+        variable.assign(arrays[name])
+    return Progress(**progress)
+
+
+def _state(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, keras.Variable]:
+    """Every variable by a name that is the same in every process: Keras numbers its layers through all models."""
+    inner = getattr(optimizer, "inner_optimizer", None)  # of a LossScaleOptimizer
+    kinds = "-".join(type(each).__name__ for each in (optimizer, inner) if each is not None)
+    described = {"model": model.variables, f"optimizer/{kinds}": optimizer.variables}
+    return {
+        f"{kind}/{index:03}": variable
+        for kind, variables in described.items()
+        for index, variable in enumerate(variables)
+    }
+
+
+def _difference(arrays: Mapping[str, NDArray[np.generic]], state: Mapping[str, keras.Variable]) -> str | None:
+    for name in sorted(arrays.keys() ^ state.keys()):
+        return f"only {'it' if name in arrays else 'the job'} has a variable '{name}'"
+    for name, variable in state.items():
+        if arrays[name].shape != tuple(variable.shape):
+            return f"'{name}' has the shape {arrays[name].shape} there and {tuple(variable.shape)} here"
+    return None
+
+
+def save_model(paths: Paths, model: keras.Model, labels: Sequence[str], config: Mapping[str, object]) -> None:
+    """Write `model.keras`, a SavedModel for TensorFlow Serving under `1/`, `labels.json` and `config.json`."""
+    paths.model.mkdir(parents=True, exist_ok=True)
+    unfinished = paths.model / "unfinished.keras"
+    model.save(unfinished)
+    unfinished.replace(paths.model / "model.keras")
+    logging.getLogger("absl").setLevel(logging.WARNING)  # it tells of every file it writes
+    model.export(paths.model / "1", verbose=False)
+    for name, content in (("labels.json", list(labels)), ("config.json", dict(config))):
+        with whole_file(paths.model / name) as file:
+            file.write(json.dumps(content, indent=2).encode())
+
+
+def save_record(paths: Paths, title: str, progress: Progress, labels: Sequence[str]) -> None:
+    """Write every epoch's row as `history.csv`; draw them, and the last validation's confusion matrix, as PNGs."""
+    paths.output_data.mkdir(parents=True, exist_ok=True)
+    history = progress.history
+    with (paths.output_data / "history.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+    pictures.learning_curve(paths.output_data / "learning-curve.png", title, history)
+    pictures.confusion_matrix(paths.output_data / "confusion-matrix.png", title, progress.confusion, labels)

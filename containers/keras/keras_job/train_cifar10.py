@@ -1,0 +1,109 @@
+"""Train a convolutional network on CIFAR-10.
+
+    python -m keras_job.train_cifar10        # under /opt/ml, or a folder named by SAGEMAKER_BASE_DIR
+
+Channels `train` and `validation` hold records as scripts/prepare_data.py writes them, in any form and any input mode.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import keras
+import tensorflow as tf
+from trainjob import channel, cifar10, hyperparameters, lifecycle, metrics
+from trainjob.dataset import Framing
+from trainjob.environment import JobEnvironment
+from trainjob.stop import Stop, StopRequested
+
+from keras_job import inputs, models, saving
+from keras_job.training import Recipe, Trainer, has_gpu
+
+log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 1000
+
+# --- config ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Recipe):
+    """The hyperparameters of the job."""
+
+    dataset: Literal["cifar10"] = "cifar10"
+    """Chose this program."""
+    model: models.Name = "workshop"
+    """`workshop` is the workshop's network, `fast` a residual one for a GPU."""
+    shuffle_window: int = 10_000
+    """Records held back to draw batches from, 3 KB each; 0 keeps the channel's order."""
+    framing: Framing = "auto"
+    """Of the records in both channels; `auto` tells it from their first bytes."""
+    cache: bool = False
+    """Stream the first epoch only, and keep its records in memory."""
+    cache_mb: int = 2048
+    """Budget of the cache for each channel, megabytes of 10**6 bytes; a larger channel is streamed every epoch."""
+
+    def ranges(self) -> list[tuple[str, bool, str]]:
+        """Of every bounded field: its name, whether its value is good, and what it must be."""
+        return [
+            *super().ranges(),
+            ("shuffle_window", self.shuffle_window >= 0, "0 or more"),
+            ("cache_mb", self.cache_mb >= 1, "1 or more"),
+        ]
+
+
+def main(env: JobEnvironment, stop: Stop) -> None:
+    """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
+    config = hyperparameters.parse(Config, env.hyperparameters)
+    keras.utils.set_random_seed(config.seed)
+
+    # --- data -------------------------------------------------------------------------------------
+    cache_bytes = config.cache_mb * 10**6 if config.cache else 0
+    train = inputs.cifar10_dataset(
+        channel.find(env, "train", stop),
+        config.batch_size,
+        window=config.shuffle_window,
+        seed=config.seed,
+        framing=config.framing,
+        cache_bytes=cache_bytes,
+    )
+    validation = inputs.cifar10_dataset(
+        channel.find(env, "validation", stop), EVALUATION_BATCH, framing=config.framing, cache_bytes=cache_bytes
+    )
+
+    # --- model ------------------------------------------------------------------------------------
+    strategy = tf.distribute.get_strategy()
+    with strategy.scope():
+        model = models.build(config.model, config.policy())
+        optimizer = config.optimize(model)
+        trainer = Trainer(config, model, optimizer, strategy, stop)
+    device = "gpu" if has_gpu() else "cpu"
+    log.info("%s on %s, tensorflow %s: %s", config.model, device, tf.__version__, hyperparameters.resolved(config))
+
+    # --- resume -----------------------------------------------------------------------------------
+    progress = saving.resume(env.paths.checkpoints, model, optimizer)
+    if progress is None:
+        progress = saving.Progress(epoch_records=cifar10.TRAIN_RECORDS)
+    else:
+        log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
+
+    # --- loop -------------------------------------------------------------------------------------
+    try:
+        while progress.epoch < config.epochs:
+            row = trainer.train_epoch(train, progress) | trainer.evaluate(validation, progress)
+            report = {key: value for key, value in row.items() if key not in metrics.NAMES}
+            metrics.emit({name: row[name] for name in metrics.NAMES}, **report)
+            progress.finish_epoch(row)
+            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
+    except StopRequested:
+        path = saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
+        log.info("stopped in epoch %d after batch %d: %s", progress.epoch + 1, progress.batch, path)
+        return
+
+    # --- save -------------------------------------------------------------------------------------
+    saving.save_model(env.paths, model, cifar10.CLASSES, hyperparameters.resolved(config))
+    saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress, cifar10.CLASSES)
+
+
+if __name__ == "__main__":
+    lifecycle.run(main)

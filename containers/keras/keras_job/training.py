@@ -1,0 +1,298 @@
+"""The step and the passes over a channel, and the recipe they follow; what every training program here shares."""
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from trainjob.dataset import Dataset
+from trainjob.stop import Stop
+
+from keras_job import inputs, models, saving
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 15.0
+"""Between two signs of life within an epoch."""
+GPU_STEPS = 32
+"""Steps a GPU does between two looks of the host at it: the stop flag, the end of the epoch."""
+POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The hyperparameters of the training itself, whatever the data set."""
+
+    epochs: int = 8
+    """Passes over the train channel, 1 or more."""
+    batch_size: int = 128
+    """Images a step, 1 or more."""
+    optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
+    """`sgd` has Nesterov's momentum."""
+    learning_rate: float = 0.003
+    """The peak of the one-cycle schedule, above 0. 0.003 suits adam, 0.05 sgd, 0.001 rmsprop."""
+    momentum: float = 0.9
+    """Of sgd, 0 to below 1."""
+    weight_decay: float = 0.0
+    """Apart from the gradient, times the learning rate, 0 or more."""
+    warmup: float = 0.25
+    """Share of the training in which the learning rate rises, above 0 and below 1."""
+    label_smoothing: float = 0.0
+    """0 to below 1."""
+    flip: bool = True
+    """Show half of the images mirrored."""
+    crop_padding: int = 0
+    """Move each image by up to so many pixels, 0 to 16. 4 suits fast."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """What convolutions compute in. `auto`: on a GPU bf16, or fp16 where it has no bf16; on a CPU fp32."""
+    jit_compile: Literal["auto", "true", "false"] = "auto"
+    """Compile the step with XLA. `auto`: on a GPU; on a CPU it takes five times as long."""
+    steps_per_execution: int = 0
+    """Steps between two looks at the stop flag; 0 is 32 on a GPU, which the host would else keep waiting, and 1 on a
+    CPU. No bearing on the result."""
+    seed: int = 0
+    """Of weights, order, dropout and augmentation, 0 or more."""
+
+    def __post_init__(self) -> None:
+        for name, good, what in self.ranges():
+            if not good:
+                raise ValueError(f"'{name}' is {getattr(self, name)}; it must be {what}")
+
+    def ranges(self) -> list[tuple[str, bool, str]]:
+        """Of every bounded field: its name, whether its value is good, and what it must be."""
+        return [
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
+            ("momentum", 0 <= self.momentum < 1, "0 to below 1"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("warmup", 0 < self.warmup < 1, "above 0 and below 1"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "0 to below 1"),
+            ("crop_padding", 0 <= self.crop_padding <= 16, "0 to 16"),
+            ("steps_per_execution", 0 <= self.steps_per_execution <= 1000, "0 to 1000"),
+            ("seed", 0 <= self.seed < 2**31, "0 to below 2**31"),
+        ]
+
+    def policy(self) -> str:
+        """Name of the dtype policy of the model's layers on this machine."""
+        if self.precision != "auto":
+            return POLICIES[self.precision]
+        if not has_gpu():
+            return POLICIES["fp32"]
+        gpu = tf.config.list_physical_devices("GPU")[0]
+        capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+        return POLICIES["bf16" if capability >= (8, 0) else "fp16"]
+
+    def optimize(self, model: keras.Model) -> keras.optimizers.Optimizer:
+        """The optimizer of the model's weights, its variables made."""
+        common: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay or None}
+        if self.optimizer == "adam":
+            optimizer: keras.optimizers.Optimizer = keras.optimizers.Adam(**common)
+        elif self.optimizer == "rmsprop":
+            optimizer = keras.optimizers.RMSprop(**common)
+        else:
+            optimizer = keras.optimizers.SGD(momentum=self.momentum, nesterov=self.momentum > 0, **common)
+        if self.policy() == POLICIES["fp16"]:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(model.trainable_variables)
+        return optimizer
+
+
+class Trainer:
+    """The step, and the passes over a channel; it owns no progress, so that a checkpoint need not know it."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        strategy: tf.distribute.Strategy,
+        stop: Stop,
+    ) -> None:
+        self._recipe, self._model, self._optimizer, self._strategy, self._stop = (
+            recipe, model, optimizer, strategy, stop,
+        )  # fmt: skip
+        self._logits = models.to_logits(model)
+        self._steps_a_call = recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)
+        compiled = {"auto": has_gpu(), "true": True, "false": False}[recipe.jit_compile]
+        self.step = tf.function(self._step, jit_compile=compiled)
+        """One step on a batch: rows, whether they are channels last, the step's number, the learning rate."""
+        self._compiled_look = tf.function(self._look, jit_compile=compiled)
+        self._train_some = tf.function(self._train_steps)
+        self._evaluate_some = tf.function(self._evaluate_steps)
+        # Sums stay on the device: reading one out every step would make a GPU wait for the host.
+        self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self._correct = tf.Variable(0, dtype=tf.int64, trainable=False)
+        classes = model.output_shape[-1]
+        self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int64), trainable=False)
+        self._epochs: dict[int, inputs.Epochs] = {}
+
+    def train_epoch(self, train: Dataset, progress: saving.Progress) -> dict[str, float]:
+        """Train from where `progress` stands to the end of its epoch; the training half of the epoch's row.
+
+        Raises:
+            ChannelError: The channel cannot be opened or delivered no record.
+            RecordError: Its bytes are not the data set's records.
+            StopRequested: The job was asked to stop; `progress` stands behind the last whole step.
+        """
+        begun, earlier = time.perf_counter(), progress.seen
+        self._loss_sum.assign(progress.loss_sum)
+        self._correct.assign(progress.correct)
+        reported = begun
+        try:
+            for _ in self._calls(train, progress.epoch, progress.batch, lambda rows: self._advance(rows, progress)):
+                if time.perf_counter() - reported > REPORT_SECONDS:
+                    reported = time.perf_counter()
+                    rate = (progress.seen - earlier) / (reported - begun)
+                    log.info("epoch %d: %d images, %.0f images/s", progress.epoch + 1, progress.seen, rate)
+        finally:
+            progress.loss_sum, progress.correct = float(self._loss_sum.numpy()), int(self._correct.numpy())
+        seconds = time.perf_counter() - begun
+        return {
+            "epoch": progress.epoch + 1,
+            "seconds": round(seconds, 3),
+            "images_per_second": round((progress.seen - earlier) / seconds),
+            "train:loss": progress.loss_sum / progress.seen,
+            "train:accuracy": progress.correct / progress.seen,
+        }
+
+    def evaluate(self, validation: Dataset, progress: saving.Progress) -> dict[str, float]:
+        """Loss and accuracy over the next epoch of the validation channel: the other half of the epoch's row.
+
+        `progress` gets the confusion matrix.
+
+        Raises:
+            ChannelError: The channel cannot be opened or delivered no record.
+            RecordError: Its bytes are not the data set's records.
+            StopRequested: The job was asked to stop; the epoch's training half is done and need not be repeated.
+        """
+        for sums in (self._loss_sum, self._confusion):
+            sums.assign(tf.zeros_like(sums))
+        for _ in self._calls(validation, 0, 0, self._evaluate_some):
+            pass
+        confusion = self._confusion.numpy()
+        progress.confusion = confusion.tolist()
+        seen = int(confusion.sum())
+        return {
+            "validation:loss": float(self._loss_sum.numpy()) / seen,
+            "validation:accuracy": float(np.trace(confusion)) / seen,
+        }
+
+    def _calls(self, dataset: Dataset, number: int, skipped: int, call: Any) -> Iterator[None]:
+        """Call with the epoch's iterator until it is at its end; a TensorFlow error gives way to what caused it."""
+        epochs = self._epochs.setdefault(id(dataset), inputs.Epochs(dataset))
+        epochs.number = number
+        batches = iter(self._strategy.experimental_distribute_dataset(epochs.rows))
+        try:
+            for _ in itertools.islice(batches, skipped):
+                self._stop.check()
+            while True:
+                self._stop.check()
+                if not call(batches):
+                    return
+                yield
+        except tf.errors.OpError as error:
+            raise epochs.raised(error) from None
+
+    def _advance(self, batches: Any, progress: saving.Progress) -> bool:
+        """Some steps; whether there may be more."""
+        recipe = self._recipe
+        shares = [
+            one_cycle(_position(progress, recipe.epochs, index * recipe.batch_size), recipe.warmup)
+            for index in range(self._steps_a_call)
+        ]
+        rates = tf.constant([recipe.learning_rate * share for share in shares], tf.float32)
+        done, seen = self._train_some(batches, tf.constant(progress.step, tf.int32), rates)
+        done, seen = int(done), int(seen)
+        progress.batch, progress.step, progress.seen = progress.batch + done, progress.step + done, progress.seen + seen
+        return done == self._steps_a_call
+
+    def _train_steps(self, batches: Any, first: tf.Tensor, rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One step for each of `rates`, or to the end of the epoch; their number and the records they saw."""
+        done, seen = tf.constant(0), tf.constant(0)
+        for index in tf.range(len(rates)):
+            following = batches.get_next_as_optional()
+            if following.has_value():
+                arguments = (*following.get_value(), first + index, rates[index])
+                loss_sum, correct, count = self._strategy.run(self.step, arguments)
+                self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
+                self._correct.assign_add(tf.cast(self._total(correct), tf.int64))
+                done, seen = done + 1, seen + self._total(count)
+        return done, seen
+
+    def _step(
+        self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """One step on a batch; its summed loss, its right answers and its records."""
+        recipe, variables = self._recipe, self._model.trainable_variables
+        images, labels = inputs.split(rows, channels_last)
+        # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
+        if recipe.flip:
+            images = inputs.flip(images, tf.stack((recipe.seed, 2 * step)))
+        if recipe.crop_padding:
+            images = inputs.crop(images, tf.stack((recipe.seed, 2 * step + 1)), recipe.crop_padding)
+        with tf.GradientTape() as tape:
+            logits = self._logits(images, training=True)
+            losses = _cross_entropy(labels, logits, recipe.label_smoothing)
+            loss = tf.reduce_mean(losses) / self._strategy.num_replicas_in_sync
+            scaled = self._optimizer.scale_loss(loss)
+        self._optimizer.learning_rate = rate
+        self._optimizer.apply(tape.gradient(scaled, variables), variables)
+        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, tf.int32))
+        return tf.reduce_sum(losses), correct, tf.shape(labels)[0]
+
+    def _evaluate_steps(self, batches: Any) -> tf.Tensor:
+        """Whether there was a batch to evaluate."""
+        following = batches.get_next_as_optional()
+        if following.has_value():
+            loss_sum, confusion = self._strategy.run(self._compiled_look, following.get_value())
+            self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
+            self._confusion.assign_add(tf.cast(self._total(confusion), tf.int64))
+        return following.has_value()
+
+    def _look(self, rows: tf.Tensor, channels_last: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Summed loss and confusion matrix of a batch."""
+        images, labels = inputs.split(rows, channels_last)
+        logits = self._logits(images, training=False)
+        classes = logits.shape[-1]
+        pairs = tf.one_hot(labels * classes + tf.argmax(logits, 1), classes * classes, dtype=tf.int32)
+        confusion = tf.reshape(tf.reduce_sum(pairs, 0), (classes, classes))
+        return tf.reduce_sum(_cross_entropy(labels, logits, 0.0)), confusion
+
+    def _total(self, value: Any) -> tf.Tensor:
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow has a GPU to compute on."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def one_cycle(position: float, warmup: float) -> float:
+    """The learning rate as a share of its peak: up in a straight line until `warmup`, then down to nothing.
+
+    Args:
+        position: Share of the training that is done, 0..1.
+        warmup: Where the peak is, above 0 and below 1.
+    """
+    if position < warmup:
+        return 0.1 + 0.9 * position / warmup
+    return (1 - position) / (1 - warmup)
+
+
+def _position(progress: saving.Progress, epochs: int, ahead: int) -> float:
+    # A stream does not tell its length beforehand: the first epoch's is an estimate, and a longer one waits at its end.
+    return (progress.epoch + min(1.0, (progress.seen + ahead) / progress.epoch_records)) / epochs
+
+
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """Of each record, in float32."""
+    classes = logits.shape[-1]
+    targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)

@@ -1,0 +1,103 @@
+"""Starts the feeder program for a job, listens to its progress, and ends it."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, cast
+
+import trainjob
+
+import local_mode
+from local_mode.channels.gauge import Spent
+from local_mode.channels.plan import ChannelPlan, feeder_document
+from local_mode.channels.s3_access import S3Access
+from local_mode.errors import FeederError
+
+_END_SECONDS = 10
+"""The feeder ends within its next wake-up; a second or two on a machine under load."""
+
+Progress = Callable[[str, int, int, Spent], None]
+"""Called with channel, epoch, bytes sent over all epochs, and where the time went."""
+
+
+class Feeding:
+    """The feeder of one job. Start it from a thread that outlives it: the feeder dies with that thread."""
+
+    def __init__(
+        self,
+        plans: Iterable[ChannelPlan],
+        *,
+        folder: Path,
+        marker: dict[str, str],
+        progress: Progress,
+        s3: S3Access | None = None,
+    ) -> None:
+        """Feed FIFOs in `folder`; `folder`'s parent must be writable for the plan; `marker` goes to its environment.
+
+        So does the key to `s3`: no file has it, and no other user can read it there.
+        """
+        self._plan = folder.parent / "feeder.json"
+        document = feeder_document(plans, folder=folder, parent=os.getpid())
+        self._plan.write_text(json.dumps(document), encoding="utf-8")
+        self._progress = progress
+        self._error: FeederError | None = None
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "local_mode.channels.feeder", str(self._plan)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment(marker, s3),
+            start_new_session=True,  # Ctrl-C in a terminal is for local_mode, which then ends the job in order
+            text=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True, name="feeder-progress")
+        self._listener.start()
+
+    @property
+    def error(self) -> FeederError | None:
+        """Why a channel cannot be fed any more; None while all is well."""
+        return self._error
+
+    def stop(self) -> None:
+        """End the feeder; its FIFOs are removed when this returns."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join(_END_SECONDS)
+        self._plan.unlink(missing_ok=True)
+
+    def _listen(self) -> None:
+        stray: list[str] = []
+        with cast(IO[str], self._process.stdout) as lines:
+            for line in lines:
+                if not line.startswith("{"):
+                    stray.append(line.strip())
+                    continue
+                news = json.loads(line)
+                if "error" in news:
+                    self._error = FeederError(f"Channel {news['channel']!r}: {news['error']}")
+                else:
+                    self._progress(news["channel"], news["epoch"], news["bytes"], Spent(**news["seconds"]))
+        code = self._process.wait()
+        if code and not self._error:
+            self._error = FeederError(f"The feeder ended with code {code}: {' / '.join(stray[-3:]) or 'no output'}")
+
+
+def environment(marker: dict[str, str], s3: S3Access | None) -> dict[str, str]:
+    """All that a program of ours beside a container is given: where its modules are, a key to S3, and `marker`."""
+    folders = [str(Path(module.__path__[0]).parent) for module in (local_mode, trainjob)]
+    for needed in ("boto3", "mfusepy") if s3 else ():
+        if (found := importlib.util.find_spec(needed)) and found.origin:
+            folders.append(str(Path(found.origin).parents[1 if found.submodule_search_locations else 0]))
+    path = os.pathsep.join(dict.fromkeys(folders))
+    return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **(s3.environment() if s3 else {}), **marker}

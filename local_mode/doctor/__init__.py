@@ -1,0 +1,1 @@
+"""Finds what fails people most in an image or a request, before a job does."""

@@ -1,0 +1,115 @@
+"""UpdateTrainingJob, and tuning jobs as far as they go, as a boto3 client sees them."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.contract.endpoint import BUCKET, Server, request
+from tests.contract.lab import eventually
+
+pytestmark = pytest.mark.contract("endpoint", "U")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    made = Server.start(tmp_path_factory.mktemp("endpoint"), "--stop-grace", "5")
+    made.client("s3").create_bucket(Bucket=BUCKET)
+    yield made
+    assert made.end() == 0
+    assert "Traceback" not in made.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def sagemaker(server):
+    return server.client("sagemaker")
+
+
+@pytest.fixture(scope="module")
+def running(server, sagemaker):
+    """A job whose program runs until it is stopped."""
+    server.create("running", ["wait_for_stop"], ProfilerConfig={"S3OutputPath": f"s3://{BUCKET}/profile"})
+    eventually(lambda: server.describe("running")["SecondaryStatus"] == "Training")
+    yield "running"
+    sagemaker.stop_training_job(TrainingJobName="running")
+    server.ended("running")
+
+
+def test_what_changes_in_a_running_job_is_recorded_beside_what_does_not(server, sagemaker, running):
+    before = server.describe(running)
+    answer = sagemaker.update_training_job(
+        TrainingJobName=running,
+        ResourceConfig={"KeepAlivePeriodInSeconds": 600},
+        ProfilerConfig={"ProfilingIntervalInMilliseconds": 1000},
+        RemoteDebugConfig={"EnableRemoteDebug": True},
+    )
+
+    after = server.describe(running)
+    assert answer["TrainingJobArn"] == before["TrainingJobArn"]
+    assert after["ResourceConfig"] == {**before["ResourceConfig"], "KeepAlivePeriodInSeconds": 600}
+    assert after["ProfilerConfig"] == {
+        "S3OutputPath": f"s3://{BUCKET}/profile",
+        "ProfilingIntervalInMilliseconds": 1000,
+    }
+    assert after["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
+    assert after["LastModifiedTime"] > before["LastModifiedTime"]
+    assert after["TrainingJobStatus"] == "InProgress"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "Invalid UpdateTrainingJobRequest, the request cannot be empty"),
+        ({"ResourceConfig": {"KeepAlivePeriodInSeconds": 21601}}, "less than or equal to 21600"),
+        ({"ResourceConfig": {}}, "keepAlivePeriodInSeconds.*must not be null"),
+        ({"ProfilerRuleConfigurations": [{"RuleConfigurationName": "r", "RuleEvaluatorImage": "i"}]}, "rules yet"),
+    ],
+)
+def test_change_that_cannot_be_is_refused(sagemaker, running, fields, words):
+    with pytest.raises(ClientError, match=words) as refused:
+        sagemaker.update_training_job(TrainingJobName=running, **fields)
+
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_job_that_has_ended_does_not_change_any_more(server, sagemaker):
+    server.create("ended", ["end", 0])
+    before = server.ended("ended")
+    with pytest.raises(ClientError, match="rejected because the training job is in status Completed"):
+        sagemaker.update_training_job(TrainingJobName="ended", RemoteDebugConfig={"EnableRemoteDebug": True})
+
+    assert "RemoteDebugConfig" not in server.describe("ended")
+    assert server.describe("ended")["LastModifiedTime"] == before["LastModifiedTime"]
+
+
+def test_unknown_job_cannot_be_changed(sagemaker):
+    with pytest.raises(ClientError, match="Requested resource not found"):
+        sagemaker.update_training_job(TrainingJobName="none", ResourceConfig={"KeepAlivePeriodInSeconds": 60})
+
+
+def test_tuning_job_is_checked_then_refused_and_none_is_there(sagemaker):
+    config = {
+        "Strategy": "Random",
+        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 1},
+        "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "r", "MinValue": "0", "MaxValue": "1"}]},
+    }
+    whole = request("unused", ["end", 0], algorithm={"MetricDefinitions": [{"Name": "loss", "Regex": "l=(.*)"}]})
+    keys = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
+    definition = {key: whole[key] for key in keys}
+
+    def create(**changes):
+        wanted = {"HyperParameterTuningJobName": "tune", "HyperParameterTuningJobConfig": config,
+                  "TrainingJobDefinition": definition}  # fmt: skip
+        sagemaker.create_hyper_parameter_tuning_job(**{**wanted, **changes})
+
+    with pytest.raises(ClientError, match="Grid search takes CategoricalParameterRanges only"):
+        create(HyperParameterTuningJobConfig={**config, "Strategy": "Grid"})
+    with pytest.raises(ClientError, match="local_mode does not tune hyperparameters yet"):
+        create()
+    assert sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
+    for ask in (
+        sagemaker.describe_hyper_parameter_tuning_job,
+        sagemaker.stop_hyper_parameter_tuning_job,
+        sagemaker.list_training_jobs_for_hyper_parameter_tuning_job,
+    ):
+        with pytest.raises(sagemaker.exceptions.ResourceNotFound, match="can't find a tuning job called tune"):
+            ask(HyperParameterTuningJobName="tune")

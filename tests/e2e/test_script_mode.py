@@ -1,0 +1,83 @@
+"""A script of one's own, in the real image, its code fetched from the embedded S3 inside the container."""
+
+import io
+import json
+import signal
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.contract.endpoint import BUCKET, Server
+from tests.e2e.test_sdk import answer, program, typed
+
+SCRIPT = """
+import argparse, os, pathlib, sys
+import boto3
+import beside
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int)
+print(f"epochs={parser.parse_args().epochs} beside={beside.VALUE}", flush=True)
+s3 = boto3.client("s3", region_name=os.environ["AWS_REGION"])
+try:
+    s3.list_buckets()
+except s3.exceptions.ClientError as error:
+    print(error.response["Error"]["Code"], flush=True)
+pathlib.Path(os.environ["SM_MODEL_DIR"], "weights").write_text("trained")
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path, pytorch_image: str):
+    made = Server.start(tmp_path, runtime="docker")
+    made.client("s3").create_bucket(Bucket=BUCKET)
+    yield made
+    made.end(signal.SIGKILL)
+    assert "Traceback" not in made.log.read_text()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "train.py").write_text(SCRIPT)
+    (folder / "beside.py").write_text("VALUE = 'found'\n")
+    return folder
+
+
+def weights(server: Server, uri: str) -> bytes:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    data = server.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        found = archive.extractfile("weights")
+        assert found is not None
+        return found.read()
+
+
+def test_container_fetches_its_code_from_the_embedded_s3(server: Server, source: Path, pytorch_image: str):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(source, arcname=".")
+    server.client("s3").put_object(Bucket=BUCKET, Key="job/source/sourcedir.tar.gz", Body=packed.getvalue())
+    parameters = {
+        "sagemaker_program": json.dumps("train.py"),
+        "sagemaker_submit_directory": json.dumps(f"s3://{BUCKET}/job/source/sourcedir.tar.gz"),
+        "epochs": "2",
+    }
+    server.create("script", [], mode="File", HyperParameters=parameters, algorithm={"TrainingImage": pytorch_image})
+    described = server.ended("script")
+
+    lines = server.log_lines("script")
+    assert described["TrainingJobStatus"] == "Completed", (described.get("FailureReason"), lines)
+    assert "epochs=2 beside=found" in lines
+    assert "AccessDenied" in lines
+    assert weights(server, described["ModelArtifacts"]["S3ModelArtifacts"]) == b"trained"
+
+
+def test_estimator_of_sdk_v2_runs_a_script(server: Server, source: Path, pytorch_image: str, tmp_path: Path):
+    said = typed(server, tmp_path, *program("v2", "v2_script.py", pytorch_image, str(source)))
+
+    ended = answer(said)
+    assert ended["status"] == "Completed"
+    assert "epochs=2 beside=found" in said
+    assert weights(server, ended["model"]) == b"trained"

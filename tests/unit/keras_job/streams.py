@@ -1,0 +1,30 @@
+"""The records of a small job in every framing."""
+
+import io
+
+import numpy as np
+from trainjob import cifar10
+from trainjob.framing import recordio, tfrecord
+
+
+def rows(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8).reshape(-1, cifar10.RECORD_BYTES)
+
+
+def examples(content: bytes) -> bytes:
+    file = io.BytesIO()
+    for record in rows(content):
+        tfrecord.write(file, cifar10.to_example(record))
+    return file.getvalue()
+
+
+def frames(content: bytes) -> bytes:
+    file = io.BytesIO()
+    for record in rows(content):
+        recordio.write(file, record.tobytes())
+    return file.getvalue()
+
+
+def images(content: bytes) -> np.ndarray:
+    """Height x width x channel."""
+    return rows(content)[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)

@@ -1,0 +1,183 @@
+"""Tensors from a channel in every mode and framing, under `fit`, and what is done to them on the device."""
+
+import ctypes
+import gc
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras_job import inputs
+from trainjob import channel, cifar10
+from trainjob.contract import FAST_FILE, FILE, PIPE
+from trainjob.stop import Stop
+
+from tests.unit.keras_job.streams import examples, frames, images, rows
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def epochs_of(env, name="train", batch_size=32, steps=None, **settings) -> inputs.Epochs:
+    dataset = inputs.cifar10_dataset(channel.find(env, name, Stop()), batch_size, **settings)
+    return inputs.Epochs(dataset, steps)
+
+
+def small_model() -> keras.Model:
+    layers = [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize("mode", [FILE, FAST_FILE, PIPE])
+@pytest.mark.parametrize("encode", [bytes, examples, frames])
+def test_epoch_gives_every_image_with_its_label_in_order(make_job, mode, encode):
+    job = make_job(mode=mode)
+    whole = b"".join(job.content["train"])
+    job.content["train"] = [encode(content) for content in job.content["train"]]
+    with job.fed() as env:
+        epochs = epochs_of(env, batch_size=50)
+        for _ in range(2):
+            batches = list(epochs.batches())
+            assert [len(labels) for _, labels in batches] == [50, 50, 50, 50, 50, 7]
+            assert np.array_equal(np.concatenate([part.numpy() for part, _ in batches]), images(whole))
+            assert np.concatenate([labels.numpy() for _, labels in batches]).tolist() == rows(whole)[:, 0].tolist()
+        assert batches[0][0].dtype == tf.uint8
+        epochs.close()
+
+
+def test_shapes_are_known_and_the_remainder_can_be_dropped(make_job):
+    with make_job().fed() as env:
+        whole, full = epochs_of(env).batches(), epochs_of(env, drop_remainder=True).batches()
+        assert [spec.shape.as_list() for spec in whole.element_spec] == [[None, 32, 32, 3], [None]]
+        assert [spec.shape.as_list() for spec in full.element_spec] == [[32, 32, 32, 3], [32]]
+        assert sum(len(labels) for _, labels in full) == 256
+        assert (
+            inputs.Epochs(inputs.cifar10_dataset(channel.find(env, "train", Stop()), 32), 9).batches().cardinality()
+            == 9
+        )
+
+
+def test_tensors_that_are_kept_are_not_overwritten(make_job):
+    for encode in (bytes, examples):
+        for window, cache_bytes in ((0, 0), (50, 0), (0, 1 << 30), (50, 1 << 30)):
+            job = make_job(f"{encode.__name__}-{window}-{cache_bytes}", PIPE)
+            job.content["train"] = [encode(content) for content in job.content["train"]]
+            with job.fed() as env:
+                epochs = epochs_of(env, window=window, cache_bytes=cache_bytes)
+                kept = [batch for _ in range(3) for batch in epochs.rows]
+                copies = [part.numpy().copy() for part, _ in kept]
+                list(epochs.rows)
+                epochs.close()
+            assert len(kept) == 27
+            assert all(np.array_equal(part.numpy(), copy) for (part, _), copy in zip(kept, copies, strict=True))
+
+
+@pytest.mark.parametrize("steps", [None, 9, 4])
+def test_pass_of_fit_is_an_epoch_of_the_fifo_with_validation_and_without_a_warning(make_job, steps):
+    job = make_job(mode=PIPE)
+    opened = []
+    with job.fed() as env:
+        train, validation = epochs_of(env, steps=steps), epochs_of(env, "validation", steps=2)
+        for name, epochs in (("train", train), ("validation", validation)):
+            real = epochs.dataset.epoch
+            epochs.dataset.epoch = lambda number, group, name=name, real=real: (
+                opened.append((name, number)) or real(number, group)
+            )
+        settings = {"steps_per_epoch": steps, "validation_steps": 2} if steps else {}
+        batches = train.batches()
+        if steps is None:
+            batches = batches.apply(tf.data.experimental.assert_cardinality(9))
+        history = small_model().fit(
+            batches, validation_data=validation.batches(), epochs=3, verbose=0, shuffle=False, **settings
+        )
+        train.close()
+        validation.close()
+    assert len(history.history["val_loss"]) == 3
+    assert sorted(opened) == sorted((name, number) for name in ("train", "validation") for number in range(3))
+
+
+def test_epoch_of_fewer_batches_than_told_is_an_error_with_their_number(make_job):
+    with make_job().fed() as env:
+        epochs = epochs_of(env, steps=12)
+        with pytest.raises(tf.errors.OpError, match="has 9 batches of 32, but steps=12 was given; give steps=9"):
+            list(epochs.batches())
+        assert "has 9 batches" in str(epochs.raised(ValueError()))
+
+
+def test_wrong_framing_and_lacking_feature_are_told_through_tensorflow(make_job):
+    for encode, settings, told in (
+        (frames, {"framing": "tfrecord"}, "'train', epoch 0 is to be read as tfrecord, .* a recordio header"),
+        (bytes, {"framing": "recordio"}, "is to be read as recordio, but its first bytes"),
+        (lambda content: examples(content).replace(b"label", b"lable"), {}, "CRC"),
+    ):
+        job = make_job(encode.__name__)
+        job.content["train"] = [encode(content) for content in job.content["train"]]
+        with job.fed() as env, pytest.raises(tf.errors.OpError, match=told):
+            list(epochs_of(env, **settings).rows)
+
+
+def grown(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+    return {name: now[name] - before[name] for name in now}
+
+
+def held() -> dict[str, int]:
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    status = Path("/proc/self/status").read_text()
+    kilobytes = int(status.partition("VmRSS:")[2].split()[0])
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    return {"megabytes": kilobytes // 1024, "descriptors": descriptors, "threads": threads}
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(600)
+def test_two_hundred_epochs_of_fit_over_a_tiny_pipe_hold_no_more_than_ten(make_job):
+    job = make_job(mode=PIPE)
+    measured: list[dict[str, int]] = []
+    log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: measured.append(held()))
+    with job.fed() as env:
+        train, validation = epochs_of(env, steps=9), epochs_of(env, "validation", steps=2)
+        small_model().fit(
+            train.batches(), validation_data=validation.batches(), epochs=200, verbose=0, shuffle=False, callbacks=[log]
+        )
+        train.close()
+        validation.close()
+    # An epoch is 0.8 MB, a batch 0.1 MB: either of them kept would be 19 MB or more. What grows is malloc's, an arena
+    # for each of the threads that come and go: 7 MB here, 2 with MALLOC_ARENA_MAX=2, which is also what the same `fit`
+    # grows by over a plain from_generator (2) and over tensors in memory (3).
+    more = grown(measured[10], measured[199])
+    assert more["megabytes"] <= 14, measured[10::38]
+    assert more["descriptors"] <= 2, measured[10::38]
+    assert more["threads"] <= 2, measured[10::38]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("open ")]
+
+
+def test_every_augmented_image_is_a_crop_of_the_padded_one_or_its_mirror():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+    augmented = inputs.crop(inputs.flip(pixels, (0, 1)), (0, 2), padding=2).numpy()
+    padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2), (0, 0)), "reflect")
+    kinds = set()
+    for image, result in zip(padded, augmented, strict=True):
+        candidates = {
+            (mirrored, top, left): (image[:, ::-1] if mirrored else image)[top : top + 32, left : left + 32]
+            for mirrored in (False, True)
+            for top in range(5)
+            for left in range(5)
+        }
+        matching = [kind for kind, candidate in candidates.items() if np.array_equal(candidate, result)]
+        assert len(matching) == 1
+        kinds.add(matching[0])
+    assert len({mirrored for mirrored, _, _ in kinds}) == 2
+    assert len(kinds) > 20, "images move independently of each other"
+
+
+def test_rows_are_split_alike_in_either_layout():
+    content = np.random.default_rng(0).integers(0, 10, (6, cifar10.RECORD_BYTES), np.uint8)
+    stored = np.concatenate([content[:, :1], images(content.tobytes()).reshape(6, -1)], 1)
+    for (one, labels), (other, _) in [(inputs.split(content, False), inputs.split(stored, True))]:
+        assert np.array_equal(one, other)
+        assert labels.numpy().tolist() == content[:, 0].tolist()

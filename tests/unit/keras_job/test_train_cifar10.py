@@ -1,0 +1,157 @@
+"""The whole program on a small job: artifacts, repeatability, resuming, and what a user can get wrong."""
+
+import csv
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras_job import models, saving, train_cifar10, training
+from trainjob import checkpoint, cifar10
+from trainjob.contract import FILE, PIPE
+from trainjob.errors import CheckpointError, HyperparameterError, RecordError
+from trainjob.stop import Stop
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def small_network(images, classes):
+    """One layer of each kind that has a state; to trace the workshop's network takes seconds."""
+    hidden = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(images)
+    hidden = keras.layers.Dropout(0.3)(keras.layers.BatchNormalization()(hidden))
+    logits = keras.layers.Dense(classes, kernel_constraint=keras.constraints.MaxNorm(2.0))
+    return logits(keras.layers.Flatten()(hidden))
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch, request):
+    """Without drawings and the SavedModel, with a small network: all of them take longer than the training here."""
+    if "artifacts" not in request.node.name:
+        monkeypatch.setattr(models, "_workshop", small_network)
+        monkeypatch.setattr(saving, "save_record", lambda *arguments: None)
+        monkeypatch.setattr(keras.Model, "export", lambda *arguments, **settings: None)
+
+
+def train(job, stop=None) -> dict[str, np.ndarray]:
+    """Everything that the last checkpoint holds."""
+    with job.fed() as env:
+        train_cifar10.main(env, stop or Stop())
+    with np.load(checkpoint.newest(job.paths.checkpoints).path) as archive:
+        return {name: archive[name] for name in archive.files if name != "progress"}
+
+
+def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+class StopAfter(Stop):
+    """A stop that comes once it has been looked at so many times; the program looks before every batch."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def check(self) -> None:
+        self._looks -= 1
+        if self._looks < 0:
+            self.request()
+        super().check()
+
+
+def test_job_leaves_all_its_artifacts(make_job, capsys):
+    job = make_job(mode=PIPE)
+    train(job)
+    paths = job.paths
+    model = keras.models.load_model(paths.model / "model.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    served = tf.saved_model.load(str(paths.model / "1"))
+    assert served.serve(pixels).numpy() == pytest.approx(model(pixels).numpy(), abs=1e-5)
+    assert json.loads((paths.model / "labels.json").read_text()) == list(cifar10.CLASSES)
+    config = json.loads((paths.model / "config.json").read_text())
+    assert (config["epochs"], config["batch_size"], config["model"]) == (2, 32, "workshop")
+    rows = list(csv.DictReader((paths.output_data / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for name in ("learning-curve.png", "confusion-matrix.png"):
+        assert (paths.output_data / name).read_bytes().startswith(b"\x89PNG")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "validation:accuracy=" in line]
+    assert len(lines) == 2
+    assert {path.name for path in paths.model.iterdir()} == {"model.keras", "1", "labels.json", "config.json"}
+
+
+def test_job_stopped_and_resumed_ends_as_if_never_stopped_whatever_the_input_mode(make_job):
+    whole = train(make_job("whole", FILE, crop_padding="2"))
+    for batch in (0, 3, 14):
+        job = make_job(f"stopped-{batch}", PIPE, crop_padding="2")
+        with job.fed() as env:
+            train_cifar10.main(env, StopAfter(batch))
+        assert not (job.paths.model / "model.keras").exists()
+        # One look at the end of an epoch, and two for an evaluation of one batch.
+        assert checkpoint.newest(job.paths.checkpoints).step == (batch if batch < 9 else batch - 3)
+        resumed = make_job(f"resumed-{batch}", FILE, crop_padding="2")
+        shutil.copytree(job.paths.checkpoints, resumed.paths.checkpoints)
+        assert equal(train(resumed), whole), batch
+
+
+def test_several_steps_a_call_give_the_same_weights_as_one(make_job):
+    assert equal(train(make_job("one")), train(make_job("four", steps_per_execution="4")))
+
+
+def test_another_seed_gives_other_weights(make_job):
+    jobs = [make_job(seed, seed=seed, epochs="1") for seed in ("1", "2")]
+    assert not equal(*(train(job) for job in jobs))
+
+
+def test_checkpoint_of_another_optimizer_is_refused_with_the_remedy(make_job):
+    job = make_job(epochs="1")
+    train(job)
+    job.hyperparameters["optimizer"] = "sgd"
+    told = r"checkpoint-00000009\.npz does not fit this job \(only .* has a variable .*hyperparameters of the job"
+    with pytest.raises(CheckpointError, match=told):
+        train(job)
+
+
+def test_fp16_with_its_scale_and_bf16_learn_much_the_same_as_fp32(make_job):
+    losses = {}
+    for precision in ("fp32", "bf16", "fp16"):
+        job = make_job(precision, precision=precision, epochs="1", optimizer="sgd", learning_rate="0.01")
+        state = train(job)
+        assert any("LossScaleOptimizer-SGD" in name for name in state) == (precision == "fp16")
+        assert {value.dtype.kind for name, value in state.items() if name.startswith("model/")} <= {"f", "u", "i"}
+        with np.load(checkpoint.newest(job.paths.checkpoints).path) as archive:
+            losses[precision] = json.loads(archive["progress"].tobytes())["history"][0]["train:loss"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+    assert losses["fp16"] == pytest.approx(losses["fp32"], rel=0.05)
+    assert len(set(losses.values())) == 3
+
+
+def test_damaged_record_in_the_stream_is_our_error_and_not_tensorflows(make_job):
+    job = make_job(mode=PIPE)
+    spoilt = bytearray(job.content["train"][1])
+    spoilt[5 * cifar10.RECORD_BYTES] = 200
+    job.content["train"][1] = bytes(spoilt)
+    with job.fed() as env, pytest.raises(RecordError, match="'train', epoch 0: Record 155 has label 200"):
+        train_cifar10.main(env, Stop())
+
+
+def test_all_bad_hyperparameters_are_told_at_once(make_job):
+    job = make_job(epochz="3", learning_rate="fast")
+    with pytest.raises(HyperparameterError, match=r"(?s)epochz.*epochs.*learning_rate.*fast"):
+        train(job)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", "0"), ("warmup", "1"), ("momentum", "1.5"), ("crop_padding", "40"), ("steps_per_execution", "-1")],
+)
+def test_hyperparameter_out_of_range_is_told_with_its_value(make_job, name, value):
+    with pytest.raises(HyperparameterError, match=f"'{name}' is {value}.*it must be"):
+        train(make_job(**{name: value}))
+
+
+def test_learning_rate_rises_to_its_peak_and_falls_to_nothing():
+    rates = [training.one_cycle(position / 100, 0.25) for position in range(101)]
+    assert max(rates) == rates[25] == pytest.approx(1)
+    assert rates[100] == 0
+    assert rates[:26] == sorted(rates[:26])
