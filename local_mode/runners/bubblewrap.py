@@ -12,6 +12,9 @@ from local_mode.runners.protocol import Launch
 
 INSIDE = Path("/opt/local_mode")
 """Where the job's own Python and home are in the sandbox: a path that is short and the same for every job."""
+TRIES = 10
+"""It binds the root folder with all that is mounted below, and fails where one of those mounts goes meanwhile, as an
+engine's and other jobs' do all the time."""
 _PROBE_SECONDS = 10
 _KEYS = (".aws", ".docker", ".gnupg", ".kube", ".netrc", ".ssh")
 """Of a home folder."""
@@ -28,7 +31,7 @@ _HIDDEN = (Path("/tmp"), _OPT)  # noqa: S108  # paths of the sandbox, not files 
 
 
 def why_not() -> str:
-    """Why bubblewrap cannot be used here; empty when it can. Found out by running it once."""
+    """Why bubblewrap cannot be used here; empty when it can. Found out by running it."""
     program = shutil.which("bwrap")
     if program is None:
         return "bubblewrap is not installed"
@@ -47,11 +50,16 @@ def why_not() -> str:
         *_own_opt(),
         "true",
     ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"bubblewrap does not start: {error}"
-    return f"bubblewrap does not work here: {done.stderr.strip() or done.returncode}" if done.returncode else ""
+    reason = ""
+    for _ in range(TRIES):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"bubblewrap does not start: {error}"
+        if done.returncode == 0:
+            return ""
+        reason = done.stderr.strip() or f"exit code {done.returncode}"
+    return f"bubblewrap does not work here: {reason}"
 
 
 _OWN_KERNEL_VIEW = ("--unshare-pid", "--unshare-ipc", "--as-pid-1", "--die-with-parent", "--new-session")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from local_mode.errors import RunnerError
+from local_mode.runners.bubblewrap import TRIES
 
 _START_SECONDS = 10
 _HOLD = "echo $$; exec sleep infinity"
@@ -23,28 +24,35 @@ class Namespace:
         Raises:
             RunnerError: it cannot be made.
         """
-        self._holder = subprocess.Popen(
-            ["bwrap", "--unshare-net", "--die-with-parent", "--dev-bind", "/", "/", "sh", "-c", _HOLD],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,  # Ctrl-C in a terminal is for local_mode, which then ends the job in order
-        )
-        output = cast(IO[bytes], self._holder.stdout)
-        said = output.readline() if select.select([output], [], [], _START_SECONDS)[0] else b"nothing"
-        if not said.strip().isdigit():
+        said = b""
+        for _ in range(TRIES):
+            self._holder = _hold(environment)
+            output = cast(IO[bytes], self._holder.stdout)
+            said = output.readline() if select.select([output], [], [], _START_SECONDS)[0] else b"nothing"
+            if said.strip().isdigit():
+                self.pid = int(said)
+                """A process that is in it."""
+                return
             self.close()
-            text = said.decode(errors="replace").strip()
-            raise RunnerError(f"bubblewrap makes no network for several hosts: {text}; use --runtime docker.")
-        self.pid = int(said)
-        """A process that is in it."""
+        text = said.decode(errors="replace").strip()
+        raise RunnerError(f"bubblewrap makes no network for several hosts: {text}; use --runtime docker.")
 
     def close(self) -> None:
         """Let it go."""
         self._holder.kill()
         self._holder.wait()
         cast(IO[bytes], self._holder.stdout).close()
+
+
+def _hold(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["bwrap", "--unshare-net", "--die-with-parent", "--dev-bind", "/", "/", "sh", "-c", _HOLD],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+        start_new_session=True,  # Ctrl-C in a terminal is for local_mode, which then ends the job in order
+    )
 
 
 def why_not() -> str:

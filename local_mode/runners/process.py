@@ -2,13 +2,10 @@
 
 import contextlib
 import ipaddress
-import json
 import os
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, cast
@@ -17,12 +14,11 @@ from trainjob import contract
 
 from local_mode.errors import RunnerError
 from local_mode.instance.cleaning import remove_tree
-from local_mode.runners import bubblewrap, leftovers, namespace, tether
+from local_mode.runners import bubblewrap, leftovers, namespace, sandbox, tether
 from local_mode.runners.overlay import Overlay, make_overlay
 from local_mode.runners.protocol import SCRATCH, Instance, Launch, Network, mark
 from local_mode.runners.stand_in import StandIn, find
 
-_INFO_SECONDS = 10
 _LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
 _LINE_BYTES = 1 << 20
 """A line longer than this is handed on in parts: a program must not be able to fill our memory."""
@@ -118,16 +114,15 @@ class ProcessRunner:
         (launch.scratch / "hosts").write_text(f"{hosts}\n{_addresses(launch.network.hosts)}", encoding="utf-8")
         inside = bubblewrap.INSIDE / "venv" / "bin"
         environment = self._environment(launch, stand_in, (inside, overlay.parent_bin), home=bubblewrap.INSIDE / "home")
-        read_end, write_end = os.pipe()
-        command = bubblewrap.options(launch, overlay, info_fd=write_end)
         # The sandbox's own process carries the job's mark; `env -i` gives the program its own environment instead.
-        command += ["env", "-i", *(f"{key}={value}" for key, value in environment.items())]
-        command += _argv(launch, stand_in, inside / "python")
-        if launch.network.key:
-            command = [*namespace.entering(int(launch.network.key)), *command]
-        process = _popen(command, self._marked(launch.job_folder), pass_fds=(write_end,))
-        os.close(write_end)
-        return _Sandboxed(process, _first_process(read_end))
+        program = ["env", "-i", *(f"{key}={value}" for key, value in environment.items())]
+        program += _argv(launch, stand_in, inside / "python")
+        entering = namespace.entering(int(launch.network.key)) if launch.network.key else []
+
+        def options(info_fd: int) -> list[str]:
+            return [*entering, *bubblewrap.options(launch, overlay, info_fd=info_fd)]
+
+        return _Sandboxed(sandbox.start(options, program, self._marked(launch.job_folder)))
 
     def _start_plain(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> Instance:
         temporary = leftovers.temporary_folder(launch.job_folder)
@@ -186,35 +181,20 @@ class _Process:
 class _Sandboxed(_Process):
     """A program that is PID 1 of a sandbox."""
 
-    def __init__(self, process: subprocess.Popen[bytes], first: int | None) -> None:
-        """`first` is a handle of the sandbox's PID 1, None when it never came to be."""
-        super().__init__(process)
-        self._first = first
+    def __init__(self, made: sandbox.Sandbox) -> None:
+        super().__init__(made.process)
+        self._sandbox = made
 
     def terminate(self) -> None:
-        self._send(signal.SIGTERM)
+        self._sandbox.send(signal.SIGTERM)
 
     def kill(self) -> None:
         # Of PID 1, so that bubblewrap still reports how it ended; the kernel ends all others of the sandbox with it.
-        if not self._send(signal.SIGKILL):
+        if not self._sandbox.send(signal.SIGKILL):
             self._process.kill()
 
     def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()  # --die-with-parent does the rest
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        if self._first is not None:
-            os.close(self._first)
-            self._first = None
-
-    def _send(self, number: signal.Signals) -> bool:
-        if self._first is None:
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._first, number)
-        return True
+        self._sandbox.close()
 
 
 class _Plain(_Process):
@@ -291,9 +271,7 @@ def _argv(launch: Launch, stand_in: StandIn, python: Path) -> list[str]:
     return list(command)
 
 
-def _popen(
-    command: list[str], environment: Mapping[str, str], pass_fds: tuple[int, ...] = ()
-) -> subprocess.Popen[bytes]:
+def _popen(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -301,21 +279,5 @@ def _popen(
         stderr=subprocess.STDOUT,
         env=dict(environment),
         cwd="/",
-        pass_fds=pass_fds,
         start_new_session=True,  # Ctrl-C in a terminal is for local_mode, which then stops the job in order
     )
-
-
-def _first_process(read_end: int) -> int | None:
-    """A handle of the sandbox's PID 1, from what bubblewrap writes once it exists."""
-    text, deadline = b"", time.monotonic() + _INFO_SECONDS
-    with open(read_end, "rb", buffering=0) as info:
-        while select.select([info], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            chunk = info.read(4096)
-            text += chunk
-            if not chunk:
-                break
-    try:
-        return os.pidfd_open(json.loads(text)["child-pid"])
-    except (ValueError, KeyError, OSError):
-        return None  # it failed or ended at once; its exit code and output say how
