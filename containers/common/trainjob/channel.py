@@ -91,7 +91,7 @@ class Channel:
             yield stream
 
     def _stream(self, epoch: int) -> PipeReader | FileStream:
-        return self._fifo(epoch) if self.config.input_mode == PIPE else FileStream(self._files())
+        return self._fifo(epoch) if self.config.input_mode == PIPE else FileStream(self.files())
 
     def _fifo(self, epoch: int) -> PipeReader:
         name = self.config.name
@@ -102,8 +102,18 @@ class Channel:
             self._next = NextFifo(self._paths.fifo(name, epoch + 1), self._describe(epoch + 1), self._stop)
         return reader
 
-    def _files(self) -> list[Path]:
-        folder = self._paths.channel(self.config.name)
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, unless it is in Pipe mode."""
+        return self._paths.channel(self.config.name)
+
+    def files(self) -> list[Path]:
+        """All files, in UTF-8 order of their paths; of a channel that is not in Pipe mode.
+
+        Raises:
+            ChannelError: The channel's folder is missing or empty.
+        """
+        folder = self.folder
         if not folder.is_dir():
             raise ChannelError(
                 f"Channel '{self.config.name}' is in {self.config.input_mode} mode, but its folder {folder} does "

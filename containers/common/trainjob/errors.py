@@ -39,3 +39,7 @@ class OutputError(TrainJobError):
 
 class DatasetError(TrainJobError):
     """Files given as a data set are not that data set."""
+
+
+class PhotographError(TrainJobError):
+    """A photograph cannot be shown; the text goes on from its key."""

@@ -1,0 +1,133 @@
+"""From photographs to batches of pixels: checked, a part of each chosen, decoded ahead, the bad ones told by name."""
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainjob import jpeg
+from trainjob.errors import PhotographError
+from trainjob.photograph_records import Photograph
+from trainjob.photographs import Photographs
+from trainjob.prefetch import prefetch
+from trainjob.views import Regions, View, regions
+
+log = logging.getLogger(__name__)
+
+REQUESTED_AHEAD = 2
+"""Batches of JPEGs read while others are decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A batch of JPEGs, and the part of each that is to be shown."""
+
+    photographs: list[Photograph]
+    regions: Regions
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What became of a request."""
+
+    photographs: list[Photograph]
+    """Those that could be decoded, in the request's order."""
+    regions: Regions
+    """Of these."""
+    images: Any
+    """uint8, RGB: `(n, side, side, 3)`, on the host or on a GPU; of the view `Whole` a list of `(height, width, 3)`."""
+    failed: list[tuple[Photograph, str]]
+    """The others, and what is wrong with each."""
+
+
+class Decoder(Protocol):
+    """Shows what is asked for. It knows one view, which it was made for."""
+
+    view: View
+
+    def decode(self, requests: Iterable[Request]) -> Iterator[Decoded]:
+        """One answer a request, in order; some of them are under way at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a step takes."""
+
+    images: Any
+    """As `Decoded` has them."""
+    labels: NDArray[np.int64]
+    """`(n,)`."""
+    photographs: list[Photograph]
+
+
+@dataclass(kw_only=True)
+class Batches:
+    """A channel's photographs as batches of pixels, decoded anew in every epoch."""
+
+    photographs: Photographs
+    decoder: Decoder
+    batch_size: int
+    seed: int = 0
+    on_corrupt: Literal["fail", "drop"] = "fail"
+    """What a photograph that cannot be decoded does: end the job, or be left out alone."""
+
+    dropped: int = field(default=0, init=False)
+    """Photographs left out in the epoch last read."""
+
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        """One pass over the channel.
+
+        Args:
+            number: Of the training's epoch; with the seed it decides the order and what is shown.
+            skip: Batches at its start that are read but not decoded.
+
+        Yields:
+            Batches of `batch_size`; the last may be smaller, and one that lost a photograph in the decoder, too.
+
+        Raises:
+            PhotographError: One cannot be decoded, and `on_corrupt` is `fail`; named by its key.
+            ChannelError, RecordError, StopRequested: As `Photographs.epoch` has them.
+        """
+        self.dropped = 0
+        requests = itertools.islice(self._requests(number), skip, None)
+        for decoded in self.decoder.decode(prefetch(requests, REQUESTED_AHEAD)):
+            for photograph, reason in decoded.failed:
+                self._refuse(photograph, reason)
+            if decoded.photographs:
+                labels = np.array([photograph.label for photograph in decoded.photographs], np.int64)
+                yield Batch(decoded.images, labels, decoded.photographs)
+        if self.dropped:
+            name = self.photographs.channel.config.name
+            log.warning("channel '%s', epoch %d: %d photographs left out", name, number + 1, self.dropped)
+
+    def _requests(self, number: int) -> Iterator[Request]:
+        checked = self._checked(self.photographs.epoch(number))
+        for index in itertools.count():
+            part = list(itertools.islice(checked, self.batch_size))
+            if not part:
+                return
+            photographs, sizes = [photograph for photograph, _ in part], [size for _, size in part]
+            random = np.random.Generator(np.random.PCG64((self.seed, number, index)))
+            boxes = [photograph.box for photograph in photographs]
+            yield Request(photographs, regions(self.decoder.view, sizes, boxes, random))
+
+    def _checked(self, photographs: Iterable[Photograph]) -> Iterator[tuple[Photograph, tuple[int, int]]]:
+        for photograph in photographs:
+            try:
+                size = jpeg.size(photograph.content)
+            except PhotographError as error:
+                self._refuse(photograph, str(error))
+            else:
+                yield photograph, size
+
+    def _refuse(self, photograph: Photograph, reason: str) -> None:
+        channel = self.photographs.channel.config.name
+        text = f"Channel '{channel}': '{photograph.key}' {reason}"
+        if self.on_corrupt == "fail":
+            raise PhotographError(f"{text}; mend or remove it, or set on_corrupt=drop to leave such ones out.")
+        self.dropped += 1
+        log.warning("%s; left out", text)
