@@ -48,6 +48,8 @@ MAY_IMPORT = {
     "trainjob.framing": {"trainjob.framing", "trainjob.errors", "numpy", "crc32c", "google_crc32c"},
     "pytorch_job": {"pytorch_job", "trainjob", "torch", "numpy"},
     "pytorch_job.inputs": {"pytorch_job", "trainjob", "torch", "numpy", "nvidia"},
+    # What decodes photographs where DALI cannot be loaded.
+    "pytorch_job.photographs": {"pytorch_job", "trainjob", "torch", "numpy", "PIL"},
     "keras_job": {"keras_job", "trainjob", "keras", "tensorflow", "numpy"},
     "keras_job.inputs": {"keras_job", "trainjob", "keras", "tensorflow", "numpy", "nvidia"},
     # A package of its own in the image, as the one whose place it takes.

@@ -93,8 +93,7 @@ class Batches:
             ChannelError, RecordError, StopRequested: As `Photographs.epoch` has them.
         """
         self.dropped = 0
-        requests = itertools.islice(self._requests(number), skip, None)
-        for decoded in self.decoder.decode(prefetch(requests, REQUESTED_AHEAD)):
+        for decoded in self.decoder.decode(prefetch(self._requests(number, skip), REQUESTED_AHEAD)):
             for photograph, reason in decoded.failed:
                 self._refuse(photograph, reason)
             if decoded.photographs:
@@ -104,12 +103,14 @@ class Batches:
             name = self.photographs.channel.config.name
             log.warning("channel '%s', epoch %d: %d photographs left out", name, number + 1, self.dropped)
 
-    def _requests(self, number: int) -> Iterator[Request]:
+    def _requests(self, number: int, skip: int) -> Iterator[Request]:
         checked = self._checked(self.photographs.epoch(number))
         for index in itertools.count():
             part = list(itertools.islice(checked, self.batch_size))
             if not part:
                 return
+            if index < skip:
+                continue
             photographs, sizes = [photograph for photograph, _ in part], [size for _, size in part]
             random = np.random.Generator(np.random.PCG64((self.seed, number, index)))
             boxes = [photograph.box for photograph in photographs]

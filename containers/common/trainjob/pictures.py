@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
+
+_READABLE = 20
+"""Classes of a confusion matrix whose counts can be read."""
+_NAMES = 100
+"""Names along its side that can be."""
 
 
 def learning_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) -> bool:
@@ -52,21 +59,54 @@ def confusion_matrix(path: Path, title: str, counts: Sequence[Sequence[int]], la
     Returns:
         False, after a warning, where matplotlib is not installed.
     """
-    figure = _figure(7, 6.4)
+    crowded = len(labels) > _READABLE
+    figure = _figure(*((14, 13.4) if crowded else (7, 6.4)))
     if figure is None:
         return False
     axes = figure.subplots()
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    places = range(len(labels))
-    axes.set_xticks(places, labels, rotation=45, ha="right")
-    axes.set_yticks(places, labels)
+    places = range(0, len(labels), -(-len(labels) // _NAMES))
+    size = max(4, 10 - len(places) // 12)
+    named = [labels[place] for place in places]
+    axes.set_xticks(places, named, rotation=90 if crowded else 45, ha="center" if crowded else "right", fontsize=size)
+    axes.set_yticks(places, named, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true", title=title)
-    for true, row in enumerate(counts):
+    for true, row in enumerate(counts if not crowded else ()):  # so many numbers are noise; the shades say it
         for predicted, count in enumerate(row):
             colour = "white" if shares[true][predicted] > 0.5 else "black"
             axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(path, dpi=120)
+    return True
+
+
+def contact_sheet(
+    path: Path, title: str, images: "Sequence[NDArray[np.uint8]]", captions: Sequence[str], columns: int = 6
+) -> bool:
+    """Draw pictures in rows, a caption below each, as a PNG.
+
+    Args:
+        path: Where to write it.
+        title: Line above them.
+        images: RGB, `(height, width, 3)` each.
+        captions: One a picture; line breaks are kept.
+        columns: Pictures in a row.
+
+    Returns:
+        False, after a warning, where matplotlib is not installed.
+    """
+    rows = max(1, -(-len(images) // columns))
+    figure = _figure(2.2 * columns, 2.75 * rows + 0.5)
+    if figure is None:
+        return False
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for axes, image, caption in zip(grid, images, captions, strict=False):
+        axes.imshow(image)
+        axes.set_title(caption, fontsize=7, y=-0.06, va="top")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
     return True
 
 

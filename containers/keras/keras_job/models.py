@@ -1,12 +1,17 @@
-"""The networks, untrained. Input: pixels `(n, 32, 32, 3)` uint8; output: probabilities `(n, 10)`."""
+"""The networks, untrained. Input: pixels `(n, h, w, 3)` uint8; output: probabilities `(n, classes)`."""
 
+import difflib
+from collections.abc import Callable
 from typing import Literal
 
 import keras
 from keras import layers
-from trainjob import cifar10
+from trainjob import cifar10, cub200
+from trainjob.errors import HyperparameterError
 
 Name = Literal["workshop", "fast"]
+
+RESNET18 = "resnet18"
 
 MOMENTUM = 0.9
 """Of batch normalisation's statistics. Keras's 0.99 needs some 500 steps to forget where it began; until then a
@@ -72,3 +77,91 @@ def _residual(images: keras.KerasTensor, width: int) -> keras.KerasTensor:
 def _convolution(images: keras.KerasTensor, width: int) -> keras.KerasTensor:
     hidden = layers.Conv2D(width, 3, padding="same", use_bias=False)(images)
     return layers.Activation("relu")(layers.BatchNormalization(momentum=MOMENTUM)(hidden))
+
+
+def photograph_model(name: str, classes: int, side: int, precision: str = "float32") -> keras.Model:
+    """A network for photographs by its name, fresh weights drawn from Keras's global seed.
+
+    It prepares the pixels itself, as its authors did, so that whoever serves it need not know how.
+
+    Args:
+        name: `resnet18`, which is ours, or a network of keras.applications as that has it, such as `ResNet50`.
+        classes: Number of probabilities.
+        side: Of the images, pixels.
+        precision: Name of the dtype policy of its layers; weights and probabilities are float32 in any.
+
+    Raises:
+        HyperparameterError: There is no such network, or none for so small images; names some that are like it.
+    """
+    makers = _applications()
+    if name != RESNET18 and name not in makers:
+        near = difflib.get_close_matches(name, [RESNET18, *makers], 5) or [RESNET18, "ResNet50", "EfficientNetV2S"]
+        raise HyperparameterError(
+            f"'model' is '{name}', which keras.applications has not; it has {len(makers)}, like {', '.join(near)}."
+        )
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        pixels = keras.Input((side, side, 3), dtype="uint8", name="pixels")
+        if name == RESNET18:
+            mean, deviation = ([255 * value for value in values] for values in (cub200.MEAN, cub200.STD))
+            variance = [value**2 for value in deviation]
+            features = _resnet18(layers.Normalization(mean=mean, variance=variance, name="normalise")(pixels))
+        else:
+            make, prepare = makers[name]
+            floats = prepare(layers.Rescaling(1.0)(pixels))
+            body = make(weights=None, include_top=False, input_shape=(side, side, 3), pooling="avg")
+            features = body(floats)
+        logits = layers.Dense(classes, dtype="float32", name="logits")(features)
+        probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
+        return keras.Model(pixels, probabilities, name=name.lower())
+    except ValueError as error:
+        raise HyperparameterError(f"'model' {name} cannot be made for images of {side} px: {error}") from error
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def head(model: keras.Model) -> list[keras.Variable]:
+    """The weights of the last layer: the one that knows the classes."""
+    weights: list[keras.Variable] = model.get_layer("logits").trainable_variables
+    return weights
+
+
+def _applications() -> dict[str, tuple[Callable[..., keras.Model], Callable[..., keras.KerasTensor]]]:
+    """By name, what makes a network and what prepares its pixels."""
+    found = {}
+    for module in vars(keras.applications).values():
+        prepare = getattr(module, "preprocess_input", None)
+        if prepare is not None:
+            makers = {key: value for key, value in vars(module).items() if key[0].isupper() and callable(value)}
+            found |= {key: (make, prepare) for key, make in makers.items()}
+    return found
+
+
+def _resnet18(images: keras.KerasTensor) -> keras.KerasTensor:
+    """ResNet-18 as torchvision has it, 11.2 M weights, up to the pooled features."""
+    hidden = _normalised(_padded(images, 64, 7, 2))
+    hidden = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(layers.Activation("relu")(hidden)))
+    for width, first in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        hidden = _block(_block(hidden, width, first), width, 1)
+    return layers.GlobalAveragePooling2D()(hidden)
+
+
+def _block(images: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:
+    hidden = layers.Activation("relu")(_normalised(_padded(images, width, 3, stride)))
+    hidden = _normalised(_padded(hidden, width, 3, 1))
+    if stride != 1:
+        images = _normalised(_padded(images, width, 1, stride))
+    return layers.Activation("relu")(layers.Add()([images, hidden]))
+
+
+def _padded(images: keras.KerasTensor, width: int, size: int, stride: int) -> keras.KerasTensor:
+    """A convolution that pads alike on both sides, which Keras's own padding does not where it strides."""
+    if size > 1:
+        images = layers.ZeroPadding2D(size // 2)(images)
+    initial = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+    return layers.Conv2D(width, size, stride, use_bias=False, kernel_initializer=initial)(images)
+
+
+def _normalised(images: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.BatchNormalization(momentum=MOMENTUM, epsilon=1e-5)(images)

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from trainjob import checkpoint, pictures
 from trainjob.contract import Paths
-from trainjob.errors import CheckpointError
+from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".npz"
 _PROGRESS = "progress"
@@ -115,6 +118,48 @@ def _difference(arrays: Mapping[str, NDArray[np.generic]], state: Mapping[str, k
     return None
 
 
+def load_pretrained(folder: Path, model: keras.Model) -> None:
+    """Put weights into a model, but for its last layer where that has another number of classes.
+
+    Args:
+        folder: Holds one file: model.keras of a job like this one, a .weights.h5 of such a model, or, for a network of
+            keras.applications, the .h5 that its authors publish without the top. Nothing in it is executed.
+        model: The same network, as `models.photograph_model` makes it.
+
+    Raises:
+        ChannelError: There is no such file, or it holds no weights of this network.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".keras", ".h5"))
+    if len(files) != 1:
+        raise ChannelError(
+            f"Channel 'pretrained' holds {len(files)} files of weights (.keras, .weights.h5, .h5); it must hold one."
+        )
+    path, kernels = files[0], [variable for variable in model.trainable_variables if len(variable.shape) > 1]
+    before = [np.array(kernel) for kernel in kernels]
+    published = path.suffix == ".h5" and not path.name.endswith(".weights.h5")
+    bodies = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the head that does not fit; whether the body did is seen below
+            if published and bodies:
+                bodies[0].load_weights(path)
+            else:
+                model.load_weights(path, skip_mismatch=True)
+    except (ValueError, KeyError, OSError) as error:
+        raise ChannelError(_strange(path, str(error).splitlines()[0])) from error
+    kept = [kernel.path for kernel, old in zip(kernels, before, strict=True) if np.array_equal(kernel, old)]
+    if any(not name.startswith("logits/") for name in kept):
+        raise ChannelError(_strange(path, f"it has no weights for {kept[0]}"))
+    log.info("weights from %s; %s", path.name, "fresh: logits" if kept else "head included")
+
+
+def _strange(path: Path, why: str) -> str:
+    return (
+        f"{path.name} of channel 'pretrained' is of another network ({why}); give the weights of the network that the "
+        "hyperparameter model names."
+    )
+
+
 def save_model(paths: Paths, model: keras.Model, labels: Sequence[str], config: Mapping[str, object]) -> None:
     """Write `model.keras`, a SavedModel for TensorFlow Serving under `1/`, `labels.json` and `config.json`."""
     paths.model.mkdir(parents=True, exist_ok=True)
@@ -129,7 +174,7 @@ def save_model(paths: Paths, model: keras.Model, labels: Sequence[str], config: 
 
 
 def save_record(paths: Paths, title: str, progress: Progress, labels: Sequence[str]) -> None:
-    """Write every epoch's row as `history.csv`; draw them, and the last validation's confusion matrix, as PNGs."""
+    """Write every epoch's row as `history.csv`; draw them, and the last validation's confusion matrix, if there is one."""
     paths.output_data.mkdir(parents=True, exist_ok=True)
     history = progress.history
     with (paths.output_data / "history.csv").open("w", newline="") as file:
@@ -137,4 +182,5 @@ def save_record(paths: Paths, title: str, progress: Progress, labels: Sequence[s
         writer.writeheader()
         writer.writerows(history)
     pictures.learning_curve(paths.output_data / "learning-curve.png", title, history)
-    pictures.confusion_matrix(paths.output_data / "confusion-matrix.png", title, progress.confusion, labels)
+    if progress.confusion:
+        pictures.confusion_matrix(paths.output_data / "confusion-matrix.png", title, progress.confusion, labels)

@@ -1,6 +1,6 @@
 """From a channel to tensors: epochs of uint8 batches, brought to the device, augmented and normalised there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,8 +27,8 @@ def cifar10_dataset(channel: Channel, batch_size: int, **settings: Any) -> Datas
     )
 
 
-def epoch(dataset: Dataset, number: int, device: torch.device) -> Iterator[Batch]:
-    """One pass over a data set, its batches on the device.
+def epoch(dataset: Dataset, number: int, device: torch.device, skip: int = 0) -> Iterator[Batch]:
+    """One pass over a data set but for its first `skip` batches, on the device.
 
     A GPU gets them ahead of time: a thread reads into pinned memory, and a stream of their own copies while the step
     before still computes. On a CPU they are the reader's own arrays, which it does not touch again.
@@ -38,23 +38,23 @@ def epoch(dataset: Dataset, number: int, device: torch.device) -> Iterator[Batch
         RecordError: Its bytes are not CIFAR-10's records.
         StopRequested: The job was asked to stop while this waited for data.
     """
-    batches = _tensors(dataset, number)
-    if device.type != "cuda":
-        return batches
-    return _copied(prefetch((tuple(part.pin_memory() for part in batch) for batch in batches), PREFETCHED), device)
+    batches = _tensors(dataset, number, skip)
+    return batches if device.type != "cuda" else copied(batches, device)
 
 
-def _tensors(dataset: Dataset, number: int) -> Iterator[Batch]:
-    for rows in dataset.epoch(number):
-        images, labels = cifar10.split(rows)
-        yield torch.from_numpy(images), torch.from_numpy(labels)
+def _tensors(dataset: Dataset, number: int, skip: int = 0) -> Iterator[Batch]:
+    for index, rows in enumerate(dataset.epoch(number)):
+        if index >= skip:
+            images, labels = cifar10.split(rows)
+            yield torch.from_numpy(images), torch.from_numpy(labels)
 
 
-def _copied(pinned: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
-    """Copy each batch while the one before is in use."""
+def copied(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Batches on a GPU: those of the host read into pinned memory, and copied while the one before is in use."""
+    pinned = (tuple(part if part.is_cuda else part.pin_memory() for part in batch) for batch in batches)
     copying = torch.cuda.Stream(device)
     ahead: Batch | None = None
-    for host in pinned:
+    for host in prefetch(pinned, PREFETCHED):
         with torch.cuda.stream(copying):
             images, labels = (part.to(device, non_blocking=True) for part in host)
         if ahead is not None:
@@ -124,9 +124,15 @@ def crop(images: Tensor, generator: torch.Generator, padding: int) -> Tensor:
 class Normalise:
     """uint8 images on a device to floats of zero mean and unit variance."""
 
-    def __init__(self, device: torch.device, memory_format: torch.memory_format = torch.contiguous_format) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        memory_format: torch.memory_format = torch.contiguous_format,
+        statistics: tuple[Sequence[float], Sequence[float]] = (cifar10.MEAN, cifar10.STD),
+    ) -> None:
+        """`statistics` are mean and standard deviation of each channel, pixels scaled to 0..1."""
         self._memory_format = memory_format
-        mean, std = (torch.tensor(each, device=device).view(1, 3, 1, 1) for each in (cifar10.MEAN, cifar10.STD))
+        mean, std = (torch.tensor(each, device=device).view(1, 3, 1, 1) for each in statistics)
         self._scale = 1 / (255 * std)
         self._shift = -mean / std
 

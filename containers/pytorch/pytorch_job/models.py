@@ -1,10 +1,14 @@
-"""The networks, untrained. Input: normalised images `(n, 3, 32, 32)` float; output: logits `(n, 10)`."""
+"""The networks, untrained. Input: normalised images `(n, 3, h, w)` float; output: logits `(n, classes)`."""
 
+import difflib
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from trainjob.errors import HyperparameterError
+
+from pytorch_job import vision
 
 Name = Literal["net", "resnet"]
 
@@ -64,3 +68,38 @@ def _convolution(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
+
+
+def photograph_model(name: str, classes: int, side: int) -> nn.Module:
+    """A classification network of torchvision by its name, fresh weights drawn from torch's global generator.
+
+    Args:
+        name: As torchvision has it, such as `resnet50`.
+        classes: Number of logits.
+        side: Of the images, pixels; transformers are built for one size.
+
+    Raises:
+        HyperparameterError: There is no such network; names some that are like it.
+    """
+    models = vision.networks()
+    known = models.list_models(module=models)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 5) or [
+            "resnet18",
+            "resnet50",
+            "efficientnet_v2_s",
+            "convnext_tiny",
+        ]
+        raise HyperparameterError(
+            f"'model' is '{name}', which torchvision has not; it has {len(known)}, like {', '.join(near)}."
+        )
+    settings: dict[str, object] = {"image_size": side} if name.startswith("vit_") else {}
+    if name in ("googlenet", "inception_v3"):
+        settings |= {"aux_logits": False, "init_weights": True}
+    model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **settings)
+    return model
+
+
+def head(model: nn.Module) -> nn.Module:
+    """The last layer with weights: the one that knows the classes."""
+    return [module for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]

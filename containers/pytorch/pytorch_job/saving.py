@@ -2,6 +2,8 @@
 
 import csv
 import json
+import logging
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +13,10 @@ import torch
 from torch import nn
 from trainjob import checkpoint, pictures
 from trainjob.contract import Paths
-from trainjob.errors import CheckpointError
+from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -95,6 +99,47 @@ def resume(
         ) from error
     torch.set_rng_state(state["rng"])
     return Progress(**state["progress"])
+
+
+def load_pretrained(folder: Path, model: nn.Module, head: nn.Module) -> None:
+    """Put the weights of a state dict into a model, but for its head where that has another number of classes.
+
+    Args:
+        folder: Holds one file of weights (.pt or .pth), as torch.save writes a state dict; nothing in it is executed.
+        model: The same network.
+        head: Its last layer.
+
+    Raises:
+        ChannelError: There is no such file, or it holds no weights of this network.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".pt", ".pth"))
+    if len(files) != 1:
+        raise ChannelError(
+            f"Channel 'pretrained' holds {len(files)} files of weights (.pt, .pth); it must hold one, a state dict."
+        )
+    try:
+        state: Any = torch.load(files[0], map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ChannelError(
+            f"{files[0].name} of channel 'pretrained' is no state dict ({str(error).splitlines()[0]}); save one with "
+            "torch.save(model.state_dict(), path)."
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        state = state.get(wrapper, state) if isinstance(state, dict) else {}
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    wanted = model.state_dict()
+    own = {id(parameter) for parameter in head.parameters()}
+    replaceable = {name for name, parameter in model.named_parameters() if id(parameter) in own}
+    differing = {name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape}
+    strange = sorted((wanted.keys() ^ state.keys()) - replaceable | differing - replaceable)
+    if strange:
+        raise ChannelError(
+            f"{files[0].name} of channel 'pretrained' is of another network: {len(strange)} entries differ, the first "
+            f"is '{strange[0]}'; give the weights of the network that the hyperparameter model names."
+        )
+    fresh = sorted(replaceable & (differing | wanted.keys() - state.keys()))
+    model.load_state_dict({name: wanted[name] if name in fresh else state[name] for name in wanted})
+    log.info("weights from %s; %s", files[0].name, f"fresh: {', '.join(fresh)}" if fresh else "head included")
 
 
 def save_model(paths: Paths, model: nn.Module, labels: Sequence[str], config: Mapping[str, object]) -> None:

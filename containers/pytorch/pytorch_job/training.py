@@ -1,17 +1,16 @@
 """The step and the passes over a channel, and the recipe they follow; what every training program here shares."""
 
-import itertools
 import logging
 import math
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from trainjob.dataset import Dataset
 from trainjob.errors import HyperparameterError
 from trainjob.stop import Stop
 
@@ -21,6 +20,12 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 15.0
 """Between two signs of life within an epoch."""
+FACTOR = "factor"
+"""Of an optimizer's group: its learning rate, in multiples of the schedule's."""
+
+
+OpenEpoch = Callable[[Any, int, torch.device, int], Iterator[inputs.Batch]]
+"""From a data set, an epoch's number, the device and how many batches to leave out, to that epoch's batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,9 @@ class Recipe:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """`sgd` has Nesterov's momentum."""
     learning_rate: float = 0.05
-    """The peak of the one-cycle schedule, above 0. 0.05 suits sgd, 0.003 adamw."""
+    """The peak of the schedule, above 0. 0.05 suits sgd, 0.003 adamw."""
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    """How the learning rate falls after `warmup`: in a straight line, or along half a cosine."""
     momentum: float = 0.9
     """Of sgd, 0 to below 1."""
     weight_decay: float = 5e-4
@@ -80,12 +87,21 @@ class Recipe:
         """How images and convolutions lie in memory."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
-    def optimize(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of the model's weights."""
+    def optimize(
+        self, model: nn.Module, head: nn.Module | None = None, head_factor: float = 1.0
+    ) -> torch.optim.Optimizer:
+        """The optimizer of the model's weights; those of `head` learn `head_factor` times as fast."""
+        groups: Any = model.parameters()
+        if head is not None:
+            apart = set(head.parameters())
+            groups = [
+                {"params": [each for each in model.parameters() if each not in apart]},
+                {"params": list(apart), FACTOR: head_factor},
+            ]
         if self.optimizer == "adamw":
-            return torch.optim.AdamW(model.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True)
+            return torch.optim.AdamW(groups, self.learning_rate, weight_decay=self.weight_decay, fused=True)
         return torch.optim.SGD(
-            model.parameters(),
+            groups,
             self.learning_rate,
             momentum=self.momentum,
             nesterov=self.momentum > 0,
@@ -98,30 +114,41 @@ class Trainer:
     """The step, and the passes over a channel; it owns no progress, so that a checkpoint need not know it."""
 
     def __init__(
-        self, recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device, stop: Stop
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        stop: Stop,
+        *,
+        open_epoch: OpenEpoch = inputs.epoch,
+        normalise: inputs.Normalise | None = None,
     ) -> None:
-        self._recipe, self._optimizer, self._device, self._stop = recipe, optimizer, device, stop
+        """`open_epoch` and `normalise` are those of the data set; CIFAR-10's unless given."""
+        self._recipe, self._optimizer, self._stop = recipe, optimizer, stop
+        self.device = device
         self._model = _compiled(recipe, model)
         self._dtype = _dtype(recipe, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self._dtype is torch.float16)
         """Keeps small gradients of fp16 from vanishing; has a state only then."""
-        self._normalise = inputs.Normalise(device, recipe.memory_format)
+        self._open_epoch = open_epoch
+        self._normalise = normalise or inputs.Normalise(device, recipe.memory_format)
 
-    def train_epoch(self, train: Dataset, progress: saving.Progress) -> dict[str, float]:
-        """Train from where `progress` stands to the end of its epoch; the training half of the epoch's row.
+    def train_epoch(self, train: Any, progress: saving.Progress) -> dict[str, float]:
+        """Train on a data set from where `progress` stands to the end of its epoch; the training half of its row.
 
         Raises:
             StopRequested: The job was asked to stop; `progress` stands behind the last whole step.
         """
-        begun, skip, earlier = time.perf_counter(), progress.batch, progress.seen
+        begun, earlier = time.perf_counter(), progress.seen
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
-        loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self._device)
-        correct = torch.tensor(progress.correct, device=self._device)
+        loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self.device)
+        correct = torch.tensor(progress.correct, device=self.device)
         reported = begun
-        batches = inputs.epoch(train, progress.epoch, self._device)
+        batches = self._open_epoch(train, progress.epoch, self.device, progress.batch)
         self._model.train()
         try:
-            for images, labels in itertools.islice(batches, skip, None):
+            for images, labels in batches:
                 self._stop.check()
                 loss, hits = self._step(images, labels, progress)
                 loss_sum += loss * len(labels)
@@ -146,9 +173,9 @@ class Trainer:
     def _step(self, images: Tensor, labels: Tensor, progress: saving.Progress) -> tuple[Tensor, Tensor]:
         """One step on a batch; its mean loss and its number of right answers, still on the device."""
         recipe = self._recipe
-        rate = recipe.learning_rate * one_cycle(_position(progress, recipe.epochs), recipe.warmup)
+        share = SCHEDULES[recipe.schedule](_position(progress, recipe.epochs), recipe.warmup)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = recipe.learning_rate * share * group.get(FACTOR, 1.0)
         # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
         generator = torch.Generator().manual_seed(recipe.seed << 32 | progress.step)
         floats = self._normalise(inputs.flip(images, generator) if recipe.flip else images)
@@ -164,24 +191,29 @@ class Trainer:
 
     def _logits(self, images: Tensor) -> Tensor:
         """The model's answer in float32, computed in the recipe's precision."""
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not torch.float32):
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not torch.float32):
             logits: Tensor = self._model(images)
         return logits.float()
 
     @torch.inference_mode()
-    def evaluate(self, validation: Dataset) -> dict[str, float]:
+    def predict(self, images: Tensor) -> Tensor:
+        """Logits `(n, classes)` in float32 of images `(n, 3, h, w)` uint8 on the device, shown as they are."""
+        self._model.eval()
+        return self._logits(self._normalise(images))
+
+    @torch.inference_mode()
+    def evaluate(self, validation: Any) -> dict[str, float]:
         """Loss and accuracy over the next epoch of the validation channel: the other half of the epoch's row.
 
         Raises:
             StopRequested: The job was asked to stop; the epoch's training half is done and need not be repeated.
         """
-        self._model.eval()
-        loss_sum = torch.zeros((), dtype=torch.float64, device=self._device)
-        correct = torch.zeros((), dtype=torch.int64, device=self._device)
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
         seen = 0
-        for images, labels in inputs.epoch(validation, 0, self._device):
+        for images, labels in self._open_epoch(validation, 0, self.device, 0):
             self._stop.check()
-            logits = self._logits(self._normalise(images))
+            logits = self.predict(images)
             loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
             correct += (logits.argmax(1) == labels).sum()
             seen += len(labels)
@@ -198,6 +230,16 @@ def one_cycle(position: float, warmup: float) -> float:
     if position < warmup:
         return 0.1 + 0.9 * position / warmup
     return (1 - position) / (1 - warmup)
+
+
+def cosine(position: float, warmup: float) -> float:
+    """The learning rate as a share of its peak: up in a straight line until `warmup`, then down along half a cosine."""
+    if position < warmup:
+        return one_cycle(position, warmup)
+    return 0.5 + 0.5 * math.cos(math.pi * (position - warmup) / (1 - warmup))
+
+
+SCHEDULES = {"one_cycle": one_cycle, "cosine": cosine}
 
 
 def _position(progress: saving.Progress, epochs: int) -> float:

@@ -1,0 +1,64 @@
+"""How a job shows a channel's photographs: order, view, cache and what becomes of bad ones, in one place."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from trainjob.channel import Channel
+from trainjob.decoded import KeptBatches, Replayed, Shelf
+from trainjob.decoding import Batches, Decoder
+from trainjob.photographs import Photographs
+from trainjob.views import Centre, Crop, View, Whole
+
+MakeDecoder = Callable[[View, int], Decoder]
+"""From a view and a batch size to what decodes such batches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Showing:
+    """Settings of both frameworks' programs. It knows neither framework."""
+
+    classes: int
+    """Labels are 0 to one below it."""
+    side: int
+    """Of the square that is shown, pixels."""
+    batch_size: int
+    seed: int
+    window: int
+    """Photographs held back to draw from."""
+    least_area: float
+    """Share of a photograph that a random crop has at least."""
+    use_boxes: bool
+    antialias: bool
+    on_corrupt: Literal["fail", "drop"]
+    keep_bytes: int = 0
+    """Pixels of each channel kept after its first epoch, if they are not more; 0 keeps none."""
+
+    @property
+    def short(self) -> int:
+        """What the short side of a whole photograph becomes: 256 for 224, and so on."""
+        return round(self.side * 8 / 7)
+
+    def training(self, channel: Channel, make: MakeDecoder, shelf: Shelf) -> Batches | KeptBatches:
+        """Random parts, in a new order every epoch."""
+        if not self.keep_bytes:
+            crop = Crop(side=self.side, least_area=self.least_area, use_boxes=self.use_boxes, antialias=self.antialias)
+            return self._batches(channel, make, crop, self.window)
+        whole = Whole(short=self.short, use_boxes=self.use_boxes, antialias=self.antialias)
+        batches = self._batches(channel, make, whole, self.window)
+        return KeptBatches(whole=batches, side=self.side, budget_bytes=self.keep_bytes, shelf=shelf)
+
+    def evaluation(self, channel: Channel, make: MakeDecoder) -> Batches | Replayed:
+        """Each photograph's centre, in the channel's order."""
+        centre = Centre(side=self.side, short=self.short, use_boxes=self.use_boxes, antialias=self.antialias)
+        batches = self._batches(channel, make, centre, window=0)
+        return Replayed(batches=batches, budget_bytes=self.keep_bytes) if self.keep_bytes else batches
+
+    def _batches(self, channel: Channel, make: MakeDecoder, view: View, window: int) -> Batches:
+        return Batches(
+            photographs=Photographs(channel=channel, classes=self.classes, window=window, seed=self.seed),
+            decoder=make(view, self.batch_size),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            on_corrupt=self.on_corrupt,
+        )

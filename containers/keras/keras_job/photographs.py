@@ -1,0 +1,124 @@
+"""From a channel of photographs to tensors: a decoder chosen, batches of pixels brought to the device."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from trainjob import dali_pipelines, decoded
+from trainjob.decoding import Batch as Pixels
+from trainjob.decoding import Decoder
+from trainjob.errors import HyperparameterError, PhotographError
+from trainjob.evaluation import Evaluation
+from trainjob.plain_decoder import PlainDecoder
+from trainjob.stop import Stop
+from trainjob.views import Centre, Crop, View, resized
+
+from keras_job import inputs
+from keras_job.training import Trainer, has_gpu
+
+log = logging.getLogger(__name__)
+
+Choice = Literal["auto", "dali", "plain"]
+
+
+def decoder(view: View, batch_size: int, choice: Choice) -> Decoder:
+    """DALI where it can be loaded, on the job's GPU if it has one; else tf.io, which `choice` can also ask for.
+
+    Raises:
+        HyperparameterError: DALI is asked for and cannot be loaded.
+    """
+    reason = "" if choice == "plain" else dali_pipelines.why_not()
+    if choice == "dali" and reason:
+        raise HyperparameterError(
+            f"'decoder' is dali, but DALI cannot be loaded here ({reason}); set decoder=auto, or use the image."
+        )
+    if choice == "plain" or reason:
+        if reason:
+            log.warning("photographs are decoded by tf.io, slower: DALI cannot be loaded here (%s)", reason)
+        return PlainDecoder(view, show)
+    if not has_gpu():
+        return dali_pipelines.DaliDecoder(view, batch_size)
+    return dali_pipelines.DaliDecoder(view, batch_size, device_id=0, take=_take)
+
+
+def show(content: NDArray[np.uint8], region: tuple[int, int, int, int], view: View) -> NDArray[np.uint8]:
+    """tf.io's way to show a region (top, left, height, width) of a JPEG.
+
+    Raises:
+        PhotographError: tf.io cannot decode it.
+    """
+    with tf.device("/CPU:0"):
+        try:
+            picture = tf.io.decode_and_crop_jpeg(content.tobytes(), region, channels=3, dct_method="INTEGER_ACCURATE")
+        except (tf.errors.InvalidArgumentError, tf.errors.InternalError) as error:
+            raise PhotographError(f"cannot be decoded ({error.message.splitlines()[0]})") from error
+        size = (view.side, view.side) if isinstance(view, Crop) else resized(view, region[2], region[3])
+        pixels = tf.image.resize(picture, size, antialias=view.antialias)
+        if isinstance(view, Centre):
+            first_row, first_column = (round((length - view.side) / 2) for length in size)
+            pixels = pixels[first_row : first_row + view.side, first_column : first_column + view.side]
+        shown: NDArray[np.uint8] = tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), tf.uint8).numpy()
+        return shown
+
+
+class OnDevice(decoded.Host):
+    """Keeps decoded photographs in a GPU's memory where they fit, else in the host's."""
+
+    def keep(self, images: list[NDArray[np.uint8]]) -> list[Any]:
+        """The images as tensors of the GPU, or as they are."""
+        wanted = sum(image.nbytes for image in images) / 1e6
+        if not has_gpu():
+            return images
+        try:
+            with tf.device("/GPU:0"):
+                kept = [tf.identity(tf.constant(image)) for image in images]
+        except tf.errors.ResourceExhaustedError:
+            log.info("decoded photographs stay in the host's memory: %.0f MB", wanted)
+            return images
+        log.info("decoded photographs stay on the GPU: %.0f MB", wanted)
+        return kept
+
+    def cut(self, images: Sequence[Any], tops: NDArray[np.int64], lefts: NDArray[np.int64], side: int) -> Any:
+        """A part of each, `(n, side, side, 3)`, where the images are."""
+        if not images or not tf.is_tensor(images[0]):
+            return super().cut(images, tops, lefts, side)
+        places = zip(images, tops.tolist(), lefts.tolist(), strict=True)
+        return tf.stack([image[top : top + side, left : left + side] for image, top, left in places])
+
+
+def epoch(batches: Any, number: int, skip: int = 0) -> Iterator[inputs.Batch]:
+    """One pass over a data set but for its first `skip` batches: images `(n, side, side, 3)` and labels.
+
+    Raises:
+        PhotographError: One cannot be decoded; ChannelError, RecordError, StopRequested: as the reader has them.
+    """
+    return (tensors(batch) for batch in batches.epoch(number, skip))
+
+
+def tensors(batch: Pixels) -> inputs.Batch:
+    """Images `(n, side, side, 3)` uint8, on the GPU where they were decoded there, and labels `(n,)` int64."""
+    return tf.convert_to_tensor(batch.images), tf.convert_to_tensor(batch.labels)
+
+
+def evaluate(trainer: Trainer, batches: Any, classes: int, stop: Stop, mistakes: int = 0) -> Evaluation:
+    """What the model makes of a data set's photographs, each shown once.
+
+    Raises:
+        StopRequested: The job was asked to stop.
+    """
+    result = Evaluation(classes, mistakes)
+    for batch in batches.epoch(0):
+        stop.check()
+        images, _ = tensors(batch)
+        logits = trainer.predict(images).numpy()
+        pixels = images.numpy() if mistakes else None
+        result.add(logits, batch.labels, [photograph.key for photograph in batch.photographs], pixels)
+    return result
+
+
+def _take(tensor: Any) -> tf.Tensor:
+    """A copy of DALI's batch, which DALI will use again; both are on the GPU."""
+    return tf.identity(tf.experimental.dlpack.from_dlpack(tensor.__dlpack__()))

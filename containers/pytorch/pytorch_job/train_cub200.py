@@ -1,0 +1,162 @@
+"""Train a network on photographs: CUB-200-2011, or any set of labelled JPEGs.
+
+    python -m pytorch_job.train_cub200        # under /opt/ml, or a folder named by SAGEMAKER_BASE_DIR
+
+Channels `train` and `validation`, in any form of docs/photographs.md and any input mode. With a channel `test` the
+finished model is evaluated on that, once; with a channel `pretrained` training begins with the weights in it.
+"""
+
+import functools
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from trainjob import channel, cub200, evaluation, hyperparameters, lifecycle, metrics
+from trainjob.environment import JobEnvironment
+from trainjob.showing import Showing
+from trainjob.stop import Stop, StopRequested
+
+from pytorch_job import inputs, models, photographs, saving
+from pytorch_job.training import Recipe, Trainer
+
+log = logging.getLogger(__name__)
+
+# --- config ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Recipe):
+    """The hyperparameters of the job."""
+
+    dataset: Literal["cub200"] = "cub200"
+    """Chose this program."""
+    classes: int = cub200.CLASSES
+    """Labels are 0 to one below it."""
+    model: str = "auto"
+    """Any classification network of torchvision. `auto`: resnet50 on a GPU, resnet18 on a CPU."""
+    image_size: int = 0
+    """Side of the square that is shown, pixels, 32 to 1024. 0: 224 on a GPU, 128 on a CPU."""
+    epochs: int = 30
+    """Passes over the train channel, 1 or more."""
+    batch_size: int = 32
+    """Images a step, 1 or more."""
+    weight_decay: float = 1e-3
+    """0 or more."""
+    label_smoothing: float = 0.1
+    """0 to below 1."""
+    head_factor: float = 10.0
+    """With pretrained weights, the head's learning rate in multiples of the body's; above 0."""
+    least_area: float = 0.25
+    """Share of a photograph that a random crop has at least, above 0 to 1."""
+    use_boxes: bool = False
+    """Show the bounding box of the bird, and a margin, as if it were the photograph."""
+    antialias: bool = True
+    """Filter what is made smaller. Without it decoding is faster, and grainier."""
+    cache: Literal["none", "decoded"] = "none"
+    """`decoded` keeps the pixels of the first epoch; later ones cut random parts out of these and decode nothing."""
+    cache_mb: int = 4096
+    """Budget of pixels kept of each channel, megabytes of 10**6 bytes; a larger channel is decoded every epoch."""
+    shuffle_window: int = 1000
+    """Photographs held back to draw batches from; 0 keeps the channel's order. Of a stream, about 0.1 MB each."""
+    on_corrupt: Literal["fail", "drop"] = "fail"
+    """A JPEG that cannot be decoded ends the job, or is left out alone and counted."""
+    decoder: photographs.Choice = "auto"
+    """`auto`: DALI where it can be loaded, else Pillow."""
+
+    def ranges(self) -> list[tuple[str, bool, str]]:
+        """Of every bounded field: its name, whether its value is good, and what it must be."""
+        return [
+            *super().ranges(),
+            ("classes", 2 <= self.classes <= 100_000, "2 to 100000"),
+            ("image_size", self.image_size == 0 or 32 <= self.image_size <= 1024, "0, or 32 to 1024"),
+            ("head_factor", 0 < self.head_factor <= 1000, "above 0, to 1000"),
+            ("least_area", 0 < self.least_area <= 1, "above 0, to 1"),
+            ("cache_mb", self.cache_mb >= 1, "1 or more"),
+            ("shuffle_window", self.shuffle_window >= 0, "0 or more"),
+        ]
+
+    def showing(self, side: int) -> Showing:
+        """How the channels' photographs are shown, in squares of `side` pixels."""
+        return Showing(
+            classes=self.classes,
+            side=side,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            window=self.shuffle_window,
+            least_area=self.least_area,
+            use_boxes=self.use_boxes,
+            antialias=self.antialias,
+            on_corrupt=self.on_corrupt,
+            keep_bytes=self.cache_mb * 10**6 if self.cache == "decoded" else 0,
+        )
+
+    def fitted(self, device: torch.device) -> tuple[str, int]:
+        """The network and the side of its images, chosen for the device where they are left open."""
+        gpu = device.type == "cuda"
+        name = ("resnet50" if gpu else "resnet18") if self.model == "auto" else self.model
+        return name, self.image_size or (224 if gpu else 128)
+
+
+def main(env: JobEnvironment, stop: Stop) -> None:
+    """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
+    config = hyperparameters.parse(Config, env.hyperparameters)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(config.seed)
+    name, side = config.fitted(device)
+
+    # --- data -------------------------------------------------------------------------------------
+    showing = config.showing(side)
+    make = functools.partial(photographs.decoder, choice=config.decoder, device=device)
+    train = showing.training(channel.find(env, "train", stop), make, photographs.OnDevice(device))
+    validation = showing.evaluation(channel.find(env, "validation", stop), make)
+
+    # --- model ------------------------------------------------------------------------------------
+    model = models.photograph_model(name, config.classes, side)
+    pretrained = "pretrained" in env.channels
+    if pretrained:
+        saving.load_pretrained(channel.find(env, "pretrained", stop).folder, model, models.head(model))
+        log.info(cub200.OVERLAP)
+    model = model.to(device, memory_format=config.memory_format)
+    optimizer = config.optimize(model, models.head(model) if pretrained else None, config.head_factor)
+    log.info("%s at %d px on %s, torch %s: %s", name, side, device, torch.__version__, hyperparameters.resolved(config))
+
+    # --- resume -----------------------------------------------------------------------------------
+    normalise = inputs.Normalise(device, config.memory_format, (cub200.MEAN, cub200.STD))
+    trainer = Trainer(config, model, optimizer, device, stop, open_epoch=photographs.epoch, normalise=normalise)
+    progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler)
+    if progress is None:
+        progress = saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
+    else:
+        log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
+
+    # --- loop -------------------------------------------------------------------------------------
+    try:
+        while progress.epoch < config.epochs:
+            row = trainer.train_epoch(train, progress)
+            looked = photographs.evaluate(trainer, validation, config.classes, stop)
+            row |= looked.metrics("validation")
+            measured = {key: value for key, value in row.items() if ":" in key}
+            metrics.emit(measured, **{key: row[key] for key in row if key not in measured}, dropped=train.dropped)
+            progress.finish_epoch(row)
+            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+    except StopRequested:
+        path = saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+        log.info("stopped in epoch %d after batch %d: %s", progress.epoch + 1, progress.batch, path)
+        return
+
+    # --- save -------------------------------------------------------------------------------------
+    split = "test" if "test" in env.channels else "validation"
+    last = showing.evaluation(channel.find(env, split, stop), make) if split == "test" else validation
+    final = photographs.evaluate(trainer, last, config.classes, stop, evaluation.SHOWN)
+    if split == "test":
+        metrics.emit(final.metrics(split))
+    labels = final.names()
+    title = f"{name} at {side} px"
+    saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
+    saving.save_record(env.paths, title, progress.history)
+    evaluation.save(env.paths.output_data, title, final, labels, split)
+
+
+if __name__ == "__main__":
+    lifecycle.run(main)
