@@ -131,6 +131,8 @@ class Trainer:
         self._correct = tf.Variable(0, dtype=tf.int64, trainable=False)
         classes = model.output_shape[-1]
         self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int64), trainable=False)
+        self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._seen = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._epochs: dict[int, inputs.Epochs] = {}
 
     def train_epoch(self, train: Dataset, progress: saving.Progress) -> dict[str, float]:
@@ -208,14 +210,23 @@ class Trainer:
             for index in range(self._steps_a_call)
         ]
         rates = tf.constant([recipe.learning_rate * share for share in shares], tf.float32)
-        done, seen = self._train_some(batches, tf.constant(progress.step, tf.int32), rates)
-        done, seen = int(done), int(seen)
-        progress.batch, progress.step, progress.seen = progress.batch + done, progress.step + done, progress.seen + seen
+        for count in (self._done, self._seen):
+            count.assign(0)
+        try:
+            self._train_some(batches, tf.constant(progress.step, tf.int32), rates)
+        finally:
+            # Of a call that its input cut short, too: the steps before have changed the weights.
+            done, seen = int(self._done.numpy()), int(self._seen.numpy())
+            progress.batch, progress.step, progress.seen = (
+                progress.batch + done, progress.step + done, progress.seen + seen,
+            )  # fmt: skip
         return done == self._steps_a_call
 
-    def _train_steps(self, batches: Any, first: tf.Tensor, rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One step for each of `rates`, or to the end of the epoch; their number and the records they saw."""
-        done, seen = tf.constant(0), tf.constant(0)
+    def _train_steps(self, batches: Any, first: tf.Tensor, rates: tf.Tensor) -> None:
+        """One step for each of `rates`, or to the end of the epoch; each is counted, with its records, once it is done.
+
+        The sums are variables: what a function returns is lost when a later batch cannot be had.
+        """
         for index in tf.range(len(rates)):
             following = batches.get_next_as_optional()
             if following.has_value():
@@ -223,8 +234,8 @@ class Trainer:
                 loss_sum, correct, count = self._strategy.run(self.step, arguments)
                 self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
                 self._correct.assign_add(tf.cast(self._total(correct), tf.int64))
-                done, seen = done + 1, seen + self._total(count)
-        return done, seen
+                self._done.assign_add(1)
+                self._seen.assign_add(tf.cast(self._total(count), tf.int64))
 
     def _step(
         self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor

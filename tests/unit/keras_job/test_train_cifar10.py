@@ -2,14 +2,16 @@
 
 import csv
 import json
+import os
 import shutil
+import threading
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras_job import models, saving, train_cifar10, training
-from trainjob import checkpoint, cifar10
+from trainjob import checkpoint, cifar10, dataset
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError, RecordError
 from trainjob.stop import Stop
@@ -92,6 +94,48 @@ def test_job_stopped_and_resumed_ends_as_if_never_stopped_whatever_the_input_mod
         resumed = make_job(f"resumed-{batch}", FILE, crop_padding="2")
         shutil.copytree(job.paths.checkpoints, resumed.paths.checkpoints)
         assert equal(train(resumed), whole), batch
+
+
+class StopWithinSecondCall(Stop):
+    """A stop that comes between the look at it before the second call and what that call waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looks = 0
+
+    def check(self) -> None:
+        super().check()
+        self._looks += 1
+        if self._looks == 2:
+            self.request()
+
+
+def test_stop_between_two_steps_of_one_call_is_gone_on_from_the_very_step(make_job, monkeypatch):
+    monkeypatch.setattr(dataset, "BLOCK_BYTES", 6 * 32 * cifar10.RECORD_BYTES)  # what crosses at a time: 6 batches
+    settings = {"steps_per_execution": "4", "shuffle_window": "0"}
+    whole = train(make_job("whole", FILE, **settings))
+
+    job, ended = make_job("stalled", PIPE, **settings), threading.Event()
+    env = job.environment()
+    os.mkfifo(job.paths.fifo("train", 0))
+
+    def feed() -> None:
+        with job.paths.fifo("train", 0).open("wb") as file:
+            file.write(b"".join(job.content["train"])[: 6 * 32 * cifar10.RECORD_BYTES])
+            file.flush()
+            ended.wait(60)
+
+    writer = threading.Thread(target=feed, daemon=True)
+    writer.start()
+    train_cifar10.main(env, StopWithinSecondCall())
+    ended.set()
+    writer.join(60)
+    newest = checkpoint.newest(job.paths.checkpoints)
+    assert (newest.step, newest.progress["batch"]) == (6, 6)
+
+    resumed = make_job("resumed", FILE, **settings)
+    shutil.copytree(job.paths.checkpoints, resumed.paths.checkpoints)
+    assert equal(train(resumed), whole)
 
 
 def test_several_steps_a_call_give_the_same_weights_as_one(make_job):
