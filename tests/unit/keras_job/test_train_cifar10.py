@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import threading
 
 import keras
 import numpy as np
@@ -115,21 +113,9 @@ def test_stop_between_two_steps_of_one_call_is_gone_on_from_the_very_step(make_j
     settings = {"steps_per_execution": "4", "shuffle_window": "0"}
     whole = train(make_job("whole", FILE, **settings))
 
-    job, ended = make_job("stalled", PIPE, **settings), threading.Event()
-    env = job.environment()
-    os.mkfifo(job.paths.fifo("train", 0))
-
-    def feed() -> None:
-        with job.paths.fifo("train", 0).open("wb") as file:
-            file.write(b"".join(job.content["train"])[: 6 * 32 * cifar10.RECORD_BYTES])
-            file.flush()
-            ended.wait(60)
-
-    writer = threading.Thread(target=feed, daemon=True)
-    writer.start()
-    train_cifar10.main(env, StopWithinSecondCall())
-    ended.set()
-    writer.join(60)
+    job = make_job("stalled", PIPE, **settings)
+    with job.stalled(train=b"".join(job.content["train"])[: 6 * 32 * cifar10.RECORD_BYTES]) as env:
+        train_cifar10.main(env, StopWithinSecondCall())
     newest = checkpoint.newest(job.paths.checkpoints)
     assert (newest.step, newest.progress["batch"]) == (6, 6)
 
