@@ -1,6 +1,6 @@
 """A callback for scripts that train with Keras's own `fit`: metrics lines, checkpoints to go on from, SIGTERM.
 
-with JobCallback(model, env, stop) as job:
+with JobCallback(model, env, stop, train) as job:
     model.fit(train.batches(), epochs=10, initial_epoch=job.epoch, callbacks=[job])
 """
 
@@ -16,6 +16,7 @@ from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop, StopRequested
 
 from keras_job import saving
+from keras_job.inputs import Epochs
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,13 @@ class JobCallback(keras.callbacks.Callback):
     It is to be used in a `with` around `fit`: a stop that comes while that waits for data reaches no callback.
     """
 
-    def __init__(self, model: keras.Model, env: JobEnvironment | None = None, stop: Stop | None = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        env: JobEnvironment | None = None,
+        stop: Stop | None = None,
+        train: Epochs | None = None,
+    ) -> None:
         """Restore the newest checkpoint, if there is one, and listen for SIGTERM.
 
         Args:
@@ -42,6 +49,8 @@ class JobCallback(keras.callbacks.Callback):
             env: The job; read where it is not given.
             stop: The flag that the script's channels look at, as `lifecycle.listen()` gave it; without it, one of the
                 callback's own, which no channel hears of.
+            train: What `fit` trains on: gets the number of each epoch, so that a job that goes on does not show its
+                records in the order of the first epochs again.
 
         Raises:
             CheckpointError: The checkpoint is of another model or optimizer.
@@ -49,6 +58,7 @@ class JobCallback(keras.callbacks.Callback):
         """
         super().__init__()
         self.set_model(model)
+        self._train = train
         self._folder = (env or environment.read()).paths.checkpoints
         self._stop = stop or lifecycle.listen()
         model.optimizer.build(model.trainable_variables)
@@ -79,6 +89,11 @@ class JobCallback(keras.callbacks.Callback):
     def stopped(self) -> bool:
         """Whether the job was asked to stop: the script should end, and need not save a model."""
         return self._stop.requested
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Have the channel read in the order of this epoch of the training, be it the container's first."""
+        if self._train is not None:
+            self._train.number = epoch
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """End the training between two batches once the job is to stop."""

@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,8 +163,27 @@ def picture_model() -> keras.Model:
     return made
 
 
-def epochs_of(env, name: str, stop: Stop, **settings) -> inputs.Epochs:
-    return inputs.Epochs(inputs.cifar10_dataset(channel.find(env, name, stop), 32, **settings))
+def epochs_of(env, name: str, stop: Stop, steps: int | None = None, **settings) -> inputs.Epochs:
+    return inputs.Epochs(inputs.cifar10_dataset(channel.find(env, name, stop), 32, **settings), steps)
+
+
+def test_resumed_fit_reads_in_the_order_of_the_epoch_it_resumes_at(make_job):
+    def fit_stream(job, epochs: int) -> keras.Model:
+        with job.fed() as env:
+            train, made = epochs_of(env, "train", Stop(), 9, window=100, seed=3), picture_model()
+            callback = fitting.JobCallback(made, env, Stop(), train)
+            made.fit(
+                train.batches(), epochs=epochs, initial_epoch=callback.epoch, verbose=0, shuffle=False,
+                callbacks=[callback],
+            )  # fmt: skip
+            train.close()
+        return made
+
+    whole = fit_stream(make_job("whole", PIPE), 3)
+    fit_stream(stopped := make_job("stopped", PIPE), 1)
+    resumed = make_job("resumed", PIPE)  # a new container: its FIFOs begin at 0 again
+    shutil.copytree(stopped.paths.checkpoints, resumed.paths.checkpoints)
+    assert same(fit_stream(resumed, 3), whole)
 
 
 def test_stop_while_the_validation_waits_for_data_leaves_a_checkpoint(make_job):
