@@ -46,6 +46,11 @@ def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
+def history(job) -> list[dict[str, float]]:
+    with np.load(checkpoint.newest(job.paths.checkpoints).path) as archive:
+        return json.loads(archive["progress"].tobytes())["history"]
+
+
 class StopAfter(Stop):
     """A stop that comes once it has been looked at so many times; the program looks before every batch."""
 
@@ -142,6 +147,21 @@ def test_checkpoint_of_another_optimizer_is_refused_with_the_remedy(make_job):
         train(job)
 
 
+def test_job_of_rmsprop_ends_with_its_own_state(make_job):
+    job = make_job(optimizer="rmsprop", learning_rate="0.001", epochs="1")
+    state = train(job)
+    assert any(name.startswith("optimizer/RMSprop/") for name in state)
+    rows = history(job)
+    assert [row["epoch"] for row in rows] == [1]
+    assert 1 < rows[0]["train:loss"] < 5
+
+
+def test_finished_job_started_again_trains_no_more(make_job):
+    job = make_job()
+    assert equal(train(job), train(job))
+    assert len(history(job)) == 2
+
+
 def test_fp16_with_its_scale_and_bf16_learn_much_the_same_as_fp32(make_job):
     losses = {}
     for precision in ("fp32", "bf16", "fp16"):
@@ -149,8 +169,7 @@ def test_fp16_with_its_scale_and_bf16_learn_much_the_same_as_fp32(make_job):
         state = train(job)
         assert any("LossScaleOptimizer-SGD" in name for name in state) == (precision == "fp16")
         assert {value.dtype.kind for name, value in state.items() if name.startswith("model/")} <= {"f", "u", "i"}
-        with np.load(checkpoint.newest(job.paths.checkpoints).path) as archive:
-            losses[precision] = json.loads(archive["progress"].tobytes())["history"][0]["train:loss"]
+        losses[precision] = history(job)[0]["train:loss"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
     assert losses["fp16"] == pytest.approx(losses["fp32"], rel=0.05)
     assert len(set(losses.values())) == 3
