@@ -54,6 +54,25 @@ class Job:
                 threading.Thread(target=self._feed, args=(name, b"".join(objects)), daemon=True).start()
         yield env
 
+    @contextmanager
+    def stalled(self, **sent: bytes) -> Iterator[JobEnvironment]:
+        """The job's environment while its channels bring so much of their first epoch, and then wait."""
+        env, ended = self.environment(), threading.Event()
+
+        def send(fifo: Path, content: bytes) -> None:
+            with suppress(BrokenPipeError), fifo.open("wb", buffering=0) as file:
+                file.write(content)
+                ended.wait()
+
+        for name, content in sent.items():
+            fifo = self.paths.fifo(name, 0)
+            os.mkfifo(fifo)
+            threading.Thread(target=send, args=(fifo, content), daemon=True).start()
+        try:
+            yield env
+        finally:
+            ended.set()
+
     def _feed(self, name: str, content: bytes) -> None:
         for epoch in range(1000):
             fifo = self.paths.fifo(name, epoch)

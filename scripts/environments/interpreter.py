@@ -22,9 +22,16 @@ from scripts.environments.environment import (
 )
 
 _PROBE = """
-import importlib, json, os, sys
-assert sys.version_info >= (3, 11), f"Python {sys.version.split()[0]} is too old: 3.11 is the least"
-files = [importlib.import_module(name).__file__ for name in sys.argv[1:]]
+import importlib, json, os, re, sys
+def check(name, found, least):
+    if [int(part) for part in re.findall("[0-9]+", found)] < [int(part) for part in least.split(".")]:
+        sys.exit(f"{name} {found} is too old: {least} is the least")
+check("Python", sys.version.split()[0], "3.11")
+files = []
+for name, least in json.loads(sys.argv[1]).items():
+    module = importlib.import_module(name)
+    check(name, module.__version__, least)
+    files.append(module.__file__)
 files.append(os.path.realpath(sys.executable))  # /usr/bin/python3.11, say: gone after a system upgrade
 print(json.dumps({"interpreter": sys.executable, "files": files}))
 """
@@ -45,7 +52,7 @@ class Finding:
 
 
 def find(framework: str, python: str | None = None) -> Path:
-    """An interpreter that imports the framework of images.json and numpy.
+    """An interpreter that has what the image's programs need, as images.json says under `needs`.
 
     Highest first: `python`; the active environment; with an NVIDIA GPU the image's lock; a CPU build of the
     framework; the image's lock, which is large.
@@ -56,12 +63,13 @@ def find(framework: str, python: str | None = None) -> Path:
     entry = json.loads((ROOT / "images.json").read_text())[framework]
     module, folder = entry["framework"], ROOT / entry["folder"]
     candidates = [python] if python else list(_active())
-    asked = {"named": bool(python), "candidates": candidates, "locks": key_of(*wheels.locks(folder))}
+    needs: dict[str, str] = entry["needs"]
+    asked = {"named": bool(python), "candidates": candidates, "needs": needs, "locks": key_of(*wheels.locks(folder))}
     note = ENVIRONMENTS / f"{framework}.json"
     remembered = _read(note, asked)
     if remembered is None:
         with alone(framework):
-            remembered = _search(candidates, module, bool(python)) or _make(framework, module, folder)
+            remembered = _search(candidates, module, needs, bool(python)) or _make(framework, module, needs, folder)
             write_whole(note, json.dumps(asked | asdict(remembered), indent=2))
     return Path(remembered.interpreter)
 
@@ -81,23 +89,30 @@ def _read(note: Path, asked: Mapping[str, object]) -> Finding | None:
     return finding if noted == asked and finding.stands else None
 
 
-def _search(candidates: list[str], module: str, must: bool) -> Finding | None:
+def _search(candidates: list[str], module: str, needs: Mapping[str, str], must: bool) -> Finding | None:
     for candidate in candidates:
         try:
-            finding = _probe(candidate, module)
+            finding = _probe(candidate, needs)
         except SetupError as error:
             if must:
-                remedy = f"give one that has {module} and numpy, or leave PYTHON out to have one made"
+                remedy = f"give one that has {_listed(needs)}, or leave PYTHON out to have one made"
                 raise SetupError(f"PYTHON={candidate} cannot run the job: {error}; {remedy}") from error
+            # Who never had the framework knows; who has it would ask why another is downloaded.
+            if f"No module named '{module}'" not in str(error):
+                say(f"{module}: {candidate} will not do ({error}); wanted is one that has {_listed(needs)}")
             continue
         say(f"{module}: found in {finding.interpreter}; nothing to download")
         return finding
     return None
 
 
-def _probe(python: str, module: str) -> Finding:
+def _listed(needs: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} >= {least}" for name, least in needs.items())
+
+
+def _probe(python: str, needs: Mapping[str, str]) -> Finding:
     try:
-        command = [python, "-c", _PROBE, module, "numpy"]
+        command = [python, "-c", _PROBE, json.dumps(needs)]
         result = subprocess.run(command, check=False, capture_output=True, text=True)
     except OSError as error:
         raise SetupError(error.strerror or str(error)) from error
@@ -106,17 +121,17 @@ def _probe(python: str, module: str) -> Finding:
     return Finding(**json.loads(result.stdout.splitlines()[-1]))
 
 
-def _make(framework: str, module: str, folder: Path) -> Finding:
+def _make(framework: str, module: str, needs: Mapping[str, str], folder: Path) -> Finding:
     environment, key = Environment(ENVIRONMENTS / framework), key_of(*wheels.locks(folder))
     try:
         if environment.stamp == key:
-            return _probe(str(environment.python), module)
+            return _probe(str(environment.python), needs)
     except SetupError as error:
         say(f"{shown(environment.folder)} is broken ({error}); making it anew")
     try:
         with environment.making(key, afresh=True):
             wheels.install(environment, module, folder)
-            return _probe(str(environment.python), module)
+            return _probe(str(environment.python), needs)
     except SetupError as error:
-        remedy = f"or give PYTHON=an interpreter that has {module} and numpy"
+        remedy = f"or give PYTHON=an interpreter that has {_listed(needs)}"
         raise SetupError(f"cannot make {shown(environment.folder)}: {error}; {remedy}") from error

@@ -1,19 +1,22 @@
 """A callback for scripts that train with Keras's own `fit`: metrics lines, checkpoints to go on from, SIGTERM.
 
-job = JobCallback(model)
-model.fit(train, epochs=10, validation_data=validation, initial_epoch=job.epoch, callbacks=[job])
+with JobCallback(model, env, stop, train) as job:
+    model.fit(train.batches(), epochs=10, initial_epoch=job.epoch, callbacks=[job])
 """
 
 import logging
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 import keras
+import tensorflow as tf
 from trainjob import environment, lifecycle, metrics
 from trainjob.environment import JobEnvironment
-from trainjob.stop import Stop
+from trainjob.stop import Stop, StopRequested
 
 from keras_job import saving
+from keras_job.inputs import Epochs
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +30,35 @@ NAMES = {
 
 
 class JobCallback(keras.callbacks.Callback):
-    """Makes `fit` a well-behaved job. It saves no model: that is the script's own affair."""
+    """Makes `fit` a well-behaved job. It saves no model: that is the script's own affair.
 
-    def __init__(self, model: keras.Model, env: JobEnvironment | None = None, stop: Stop | None = None) -> None:
+    It is to be used in a `with` around `fit`: a stop that comes while that waits for data reaches no callback.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        env: JobEnvironment | None = None,
+        stop: Stop | None = None,
+        train: Epochs | None = None,
+    ) -> None:
         """Restore the newest checkpoint, if there is one, and listen for SIGTERM.
 
         Args:
             model: Compiled and built; it gets the weights, the optimizer's state and dropout's seeds back.
             env: The job; read where it is not given.
-            stop: A stop flag that something else sets; else SIGTERM does.
+            stop: The flag that the script's channels look at, as `lifecycle.listen()` gave it; without it, one of the
+                callback's own, which no channel hears of.
+            train: What `fit` trains on: gets the number of each epoch, so that a job that goes on does not show its
+                records in the order of the first epochs again.
 
         Raises:
             CheckpointError: The checkpoint is of another model or optimizer.
             EnvironmentFileError: The platform's files are malformed.
         """
         super().__init__()
+        self.set_model(model)
+        self._train = train
         self._folder = (env or environment.read()).paths.checkpoints
         self._stop = stop or lifecycle.listen()
         model.optimizer.build(model.trainable_variables)
@@ -50,6 +67,18 @@ class JobCallback(keras.callbacks.Callback):
         self._batches = 0
         if progress:
             log.info("resumed after epoch %d, step %d", progress.epoch, progress.step)
+
+    def __enter__(self) -> "JobCallback":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        """Save a checkpoint where a stop ended a wait for data, which `fit` takes for an error of its input."""
+        if not self.stopped or not _is_stop(error):
+            return False
+        self._save_stopped()
+        return True
 
     @property
     def epoch(self) -> int:
@@ -60,6 +89,11 @@ class JobCallback(keras.callbacks.Callback):
     def stopped(self) -> bool:
         """Whether the job was asked to stop: the script should end, and need not save a model."""
         return self._stop.requested
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Have the channel read in the order of this epoch of the training, be it the container's first."""
+        if self._train is not None:
+            self._train.number = epoch
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """End the training between two batches once the job is to stop."""
@@ -80,11 +114,21 @@ class JobCallback(keras.callbacks.Callback):
         """
         self._batches = 0
         if self._stop.requested:
-            path = saving.save_checkpoint(self._folder, self.model, self.model.optimizer, self._progress)
-            log.info("stopped in epoch %d: %s", epoch + 1, path)
+            self._save_stopped()
             return
         values = {NAMES.get(name, name): float(value) for name, value in (logs or {}).items()}
         metrics.emit(values, epoch=epoch + 1)
         self._progress.epoch = epoch + 1
         self._progress.history.append({"epoch": epoch + 1, **values})
         saving.save_checkpoint(self._folder, self.model, self.model.optimizer, self._progress)
+
+    def _save_stopped(self) -> None:
+        path = saving.save_checkpoint(self._folder, self.model, self.model.optimizer, self._progress)
+        log.info("stopped in epoch %d: %s", self._progress.epoch + 1, path)
+
+
+def _is_stop(error: BaseException | None) -> bool:
+    # Of an error in a generator TensorFlow hands on no more than its text, which begins with its name.
+    return isinstance(error, StopRequested) or (
+        isinstance(error, tf.errors.OpError) and StopRequested.__name__ in error.message
+    )

@@ -51,7 +51,8 @@ class Epochs:
         self.cause: TrainJobError | StopRequested | None = None
         """What ended the epoch last read, if an error did: TensorFlow hands on no more than its text."""
         self.rows = self._declare()
-        """Elements: rows `(n, 3073)` uint8 and whether their pixels are height x width x channel, a bool."""
+        """Elements: rows `(n, 3073)` uint8 and whether their pixels are height x width x channel, `(n,)` bool: of one
+        value each, as a strategy deals a batch out to its replicas."""
 
     def batches(self) -> tf.data.Dataset:
         """Images `(n, 32, 32, 3)` and labels `(n,)`, for `fit`. Here the host transposes, while the model trains."""
@@ -72,7 +73,6 @@ class Epochs:
         # To hand an array over costs the same whatever its size: so a block at a time, which TensorFlow cuts.
         blocks = tf.data.Dataset.from_generator(self._epoch, output_signature=signature)
         rows = blocks.rebatch(dataset.batch_size, drop_remainder=dataset.drop_remainder)
-        rows = rows.map(lambda batch, channels_last: (batch, channels_last[0]))
         if self._steps is not None:
             rows = rows.apply(tf.data.experimental.assert_cardinality(self._steps))
         return rows.prefetch(PREFETCHED)
@@ -104,7 +104,7 @@ def split(rows: tf.Tensor, channels_last: tf.Tensor) -> Batch:
     """Images `(n, 32, 32, 3)` uint8 and labels `(n,)` int64 of rows as stored, on whatever device they are."""
     pixels = rows[:, 1:]
     images = tf.cond(
-        channels_last,
+        tf.reduce_any(channels_last),
         lambda: tf.reshape(pixels, (-1, 32, 32, 3)),
         lambda: tf.transpose(tf.reshape(pixels, (-1, *cifar10.IMAGE_SHAPE)), (0, 2, 3, 1)),
     )

@@ -105,7 +105,10 @@ class Recipe:
 
 
 class Trainer:
-    """The step, and the passes over a channel; it owns no progress, so that a checkpoint need not know it."""
+    """The step, and the passes over a channel; it owns no progress, so that a checkpoint need not know it.
+
+    With several replicas only the evaluation is compiled with XLA, and train channels need `drop_remainder`.
+    """
 
     def __init__(
         self,
@@ -123,7 +126,10 @@ class Trainer:
         compiled = {"auto": has_gpu(), "true": True, "false": False}[recipe.jit_compile]
         self.step = tf.function(self._step, jit_compile=compiled)
         """One step on a batch: rows, whether they are channels last, the step's number, the learning rate."""
-        self._compiled_look = tf.function(self._look, jit_compile=compiled)
+        # Replicas meet where gradients are added up, and may not do so within a function of their own.
+        alone = strategy.num_replicas_in_sync == 1
+        self._replica_step: Any = self.step if alone else self._step
+        self._replica_look = tf.function(self._look, jit_compile=compiled)
         self._train_some = tf.function(self._train_steps)
         self._evaluate_some = tf.function(self._evaluate_steps)
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
@@ -131,6 +137,8 @@ class Trainer:
         self._correct = tf.Variable(0, dtype=tf.int64, trainable=False)
         classes = model.output_shape[-1]
         self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int64), trainable=False)
+        self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._seen = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._epochs: dict[int, inputs.Epochs] = {}
 
     def train_epoch(self, train: Dataset, progress: saving.Progress) -> dict[str, float]:
@@ -141,6 +149,7 @@ class Trainer:
             RecordError: Its bytes are not the data set's records.
             StopRequested: The job was asked to stop; `progress` stands behind the last whole step.
         """
+        self._check_shares(train)
         begun, earlier = time.perf_counter(), progress.seen
         self._loss_sum.assign(progress.loss_sum)
         self._correct.assign(progress.correct)
@@ -184,6 +193,15 @@ class Trainer:
             "validation:accuracy": float(np.trace(confusion)) / seen,
         }
 
+    def _check_shares(self, train: Dataset) -> None:
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas > 1 and (train.batch_size % replicas or not train.drop_remainder):
+            # A replica that is dealt no record has NaN for its mean.
+            raise ValueError(
+                f"{replicas} replicas cannot share every batch of a train channel with batch_size={train.batch_size}, "
+                f"drop_remainder={train.drop_remainder}; give a multiple of {replicas}, and drop_remainder=True"
+            )
+
     def _calls(self, dataset: Dataset, number: int, skipped: int, call: Any) -> Iterator[None]:
         """Call with the epoch's iterator until it is at its end; a TensorFlow error gives way to what caused it."""
         epochs = self._epochs.setdefault(id(dataset), inputs.Epochs(dataset))
@@ -208,23 +226,32 @@ class Trainer:
             for index in range(self._steps_a_call)
         ]
         rates = tf.constant([recipe.learning_rate * share for share in shares], tf.float32)
-        done, seen = self._train_some(batches, tf.constant(progress.step, tf.int32), rates)
-        done, seen = int(done), int(seen)
-        progress.batch, progress.step, progress.seen = progress.batch + done, progress.step + done, progress.seen + seen
+        for count in (self._done, self._seen):
+            count.assign(0)
+        try:
+            self._train_some(batches, tf.constant(progress.step, tf.int32), rates)
+        finally:
+            # Of a call that its input cut short, too: the steps before have changed the weights.
+            done, seen = int(self._done.numpy()), int(self._seen.numpy())
+            progress.batch, progress.step, progress.seen = (
+                progress.batch + done, progress.step + done, progress.seen + seen,
+            )  # fmt: skip
         return done == self._steps_a_call
 
-    def _train_steps(self, batches: Any, first: tf.Tensor, rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One step for each of `rates`, or to the end of the epoch; their number and the records they saw."""
-        done, seen = tf.constant(0), tf.constant(0)
+    def _train_steps(self, batches: Any, first: tf.Tensor, rates: tf.Tensor) -> None:
+        """One step for each of `rates`, or to the end of the epoch; each is counted, with its records, once it is done.
+
+        The sums are variables: what a function returns is lost when a later batch cannot be had.
+        """
         for index in tf.range(len(rates)):
             following = batches.get_next_as_optional()
             if following.has_value():
                 arguments = (*following.get_value(), first + index, rates[index])
-                loss_sum, correct, count = self._strategy.run(self.step, arguments)
+                loss_sum, correct, count = self._strategy.run(self._replica_step, arguments)
                 self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
                 self._correct.assign_add(tf.cast(self._total(correct), tf.int64))
-                done, seen = done + 1, seen + self._total(count)
-        return done, seen
+                self._done.assign_add(1)
+                self._seen.assign_add(tf.cast(self._total(count), tf.int64))
 
     def _step(
         self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor
@@ -251,7 +278,7 @@ class Trainer:
         """Whether there was a batch to evaluate."""
         following = batches.get_next_as_optional()
         if following.has_value():
-            loss_sum, confusion = self._strategy.run(self._compiled_look, following.get_value())
+            loss_sum, confusion = self._strategy.run(self._replica_look, following.get_value())
             self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
             self._confusion.assign_add(tf.cast(self._total(confusion), tf.int64))
         return following.has_value()

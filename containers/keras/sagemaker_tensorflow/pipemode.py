@@ -42,6 +42,7 @@ class PipeModeDataset(tf.data.Dataset):  # type: ignore[misc]
         config_dir: str | None = None,
         benchmark: bool = False,
         benchmark_records_interval: int = 0,
+        stop: Stop | None = None,
     ) -> None:
         """Declare the data set; no FIFO is opened before its first record is asked for.
 
@@ -53,6 +54,8 @@ class PipeModeDataset(tf.data.Dataset):  # type: ignore[misc]
             config_dir: Folder of inputdataconfig.json; without it, the platform's.
             benchmark: Print records, bytes and seconds at the end of each epoch.
             benchmark_records_interval: Print the same every so many records, too; 0 does not.
+            stop: Ends every wait for data early, with an error that names StopRequested. The original had no such
+                argument: there a wait ends with the process.
 
         Raises:
             PipeModeDatasetException: The job has no such channel, it is in another mode, the format is none of the
@@ -70,7 +73,7 @@ class PipeModeDataset(tf.data.Dataset):  # type: ignore[misc]
             ) from error
         self.channel, self.record_format = channel, record_format
         self.state_dir, self.pipe_dir, self.benchmark = state_dir, pipe_dir, benchmark
-        self._interval = benchmark_records_interval
+        self._interval, self._stop = benchmark_records_interval, stop or Stop()
         # Thousands of records cross at a time; TensorFlow takes them apart again.
         blocks = tf.data.Dataset.from_generator(self._epoch, output_signature=tf.TensorSpec((None,), tf.string))
         self._records = blocks.unbatch()
@@ -88,7 +91,7 @@ class PipeModeDataset(tf.data.Dataset):  # type: ignore[misc]
         epoch = self._state.take()
         fifo, name = Path(self.pipe_dir) / f"{self.channel}_{epoch}", f"Channel '{self.channel}', epoch {epoch}"
         begun, told, count = time.perf_counter(), 0, 0
-        with PipeReader(fifo, name, Stop()) as stream:
+        with PipeReader(fifo, name, self._stop) as stream:
             for payloads in self._payloads(stream, name):
                 count += len(payloads)
                 yield np.array(payloads, object)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras_job import models, saving, train_cifar10, training
-from trainjob import checkpoint, cifar10
+from trainjob import checkpoint, cifar10, dataset
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError, RecordError
 from trainjob.stop import Stop
@@ -44,6 +44,11 @@ def train(job, stop=None) -> dict[str, np.ndarray]:
 
 def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def history(job) -> list[dict[str, float]]:
+    with np.load(checkpoint.newest(job.paths.checkpoints).path) as archive:
+        return json.loads(archive["progress"].tobytes())["history"]
 
 
 class StopAfter(Stop):
@@ -94,6 +99,36 @@ def test_job_stopped_and_resumed_ends_as_if_never_stopped_whatever_the_input_mod
         assert equal(train(resumed), whole), batch
 
 
+class StopWithinSecondCall(Stop):
+    """A stop that comes between the look at it before the second call and what that call waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looks = 0
+
+    def check(self) -> None:
+        super().check()
+        self._looks += 1
+        if self._looks == 2:
+            self.request()
+
+
+def test_stop_between_two_steps_of_one_call_is_gone_on_from_the_very_step(make_job, monkeypatch):
+    monkeypatch.setattr(dataset, "BLOCK_BYTES", 6 * 32 * cifar10.RECORD_BYTES)  # what crosses at a time: 6 batches
+    settings = {"steps_per_execution": "4", "shuffle_window": "0"}
+    whole = train(make_job("whole", FILE, **settings))
+
+    job = make_job("stalled", PIPE, **settings)
+    with job.stalled(train=b"".join(job.content["train"])[: 6 * 32 * cifar10.RECORD_BYTES]) as env:
+        train_cifar10.main(env, StopWithinSecondCall())
+    newest = checkpoint.newest(job.paths.checkpoints)
+    assert (newest.step, newest.progress["batch"]) == (6, 6)
+
+    resumed = make_job("resumed", FILE, **settings)
+    shutil.copytree(job.paths.checkpoints, resumed.paths.checkpoints)
+    assert equal(train(resumed), whole)
+
+
 def test_several_steps_a_call_give_the_same_weights_as_one(make_job):
     assert equal(train(make_job("one")), train(make_job("four", steps_per_execution="4")))
 
@@ -112,6 +147,21 @@ def test_checkpoint_of_another_optimizer_is_refused_with_the_remedy(make_job):
         train(job)
 
 
+def test_job_of_rmsprop_ends_with_its_own_state(make_job):
+    job = make_job(optimizer="rmsprop", learning_rate="0.001", epochs="1")
+    state = train(job)
+    assert any(name.startswith("optimizer/RMSprop/") for name in state)
+    rows = history(job)
+    assert [row["epoch"] for row in rows] == [1]
+    assert 1 < rows[0]["train:loss"] < 5
+
+
+def test_finished_job_started_again_trains_no_more(make_job):
+    job = make_job()
+    assert equal(train(job), train(job))
+    assert len(history(job)) == 2
+
+
 def test_fp16_with_its_scale_and_bf16_learn_much_the_same_as_fp32(make_job):
     losses = {}
     for precision in ("fp32", "bf16", "fp16"):
@@ -119,8 +169,7 @@ def test_fp16_with_its_scale_and_bf16_learn_much_the_same_as_fp32(make_job):
         state = train(job)
         assert any("LossScaleOptimizer-SGD" in name for name in state) == (precision == "fp16")
         assert {value.dtype.kind for name, value in state.items() if name.startswith("model/")} <= {"f", "u", "i"}
-        with np.load(checkpoint.newest(job.paths.checkpoints).path) as archive:
-            losses[precision] = json.loads(archive["progress"].tobytes())["history"][0]["train:loss"]
+        losses[precision] = history(job)[0]["train:loss"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
     assert losses["fp16"] == pytest.approx(losses["fp32"], rel=0.05)
     assert len(set(losses.values())) == 3
