@@ -174,7 +174,7 @@ def save_model(paths: Paths, model: keras.Model, labels: Sequence[str], config: 
 
 
 def save_record(paths: Paths, title: str, progress: Progress, labels: Sequence[str]) -> None:
-    """Write every epoch's row as `history.csv`; draw them, and the last validation's confusion matrix, if there is one."""
+    """Write every epoch's row as `history.csv`; draw them, and any confusion matrix there is."""
     paths.output_data.mkdir(parents=True, exist_ok=True)
     history = progress.history
     with (paths.output_data / "history.csv").open("w", newline="") as file:

@@ -4,7 +4,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,11 @@ GPU_STEPS = 32
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 
 
+OpenEpoch = Callable[[Any, int, int, tf.distribute.Strategy], Any]
+"""From a data set, an epoch's number, how many batches to leave out and the strategy, to what gives that epoch's images
+and labels by `get_next_as_optional`, in Python."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The hyperparameters of the training itself, whatever the data set."""
@@ -36,7 +41,9 @@ class Recipe:
     optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
     """`sgd` has Nesterov's momentum."""
     learning_rate: float = 0.003
-    """The peak of the one-cycle schedule, above 0. 0.003 suits adam, 0.05 sgd, 0.001 rmsprop."""
+    """The peak of the schedule, above 0. 0.003 suits adam, 0.05 sgd, 0.001 rmsprop."""
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    """How the learning rate falls after `warmup`: in a straight line, or along half a cosine."""
     momentum: float = 0.9
     """Of sgd, 0 to below 1."""
     weight_decay: float = 0.0
@@ -117,12 +124,23 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
         stop: Stop,
+        *,
+        open_epoch: OpenEpoch | None = None,
+        head: Sequence[keras.Variable] = (),
+        head_factor: float = 1.0,
     ) -> None:
+        """Without `open_epoch` a data set is CIFAR-10, batched by tf.data; with it, batches are made in Python and stay
+        where they were made. The weights in `head` learn `head_factor` times as fast.
+        """
         self._recipe, self._model, self._optimizer, self._strategy, self._stop = (
             recipe, model, optimizer, strategy, stop,
         )  # fmt: skip
         self._logits = models.to_logits(model)
-        self._steps_a_call = recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)
+        self._open_epoch = open_epoch
+        self._head, self._head_factor = head, head_factor
+        self._split = inputs.split if open_epoch is None else _as_they_are
+        by_tf_data = open_epoch is None
+        self._steps_a_call = (recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)) if by_tf_data else 1
         compiled = {"auto": has_gpu(), "true": True, "false": False}[recipe.jit_compile]
         self.step = tf.function(self._step, jit_compile=compiled)
         """One step on a batch: rows, whether they are channels last, the step's number, the learning rate."""
@@ -130,7 +148,7 @@ class Trainer:
         alone = strategy.num_replicas_in_sync == 1
         self._replica_step: Any = self.step if alone else self._step
         self._replica_look = tf.function(self._look, jit_compile=compiled)
-        self._train_some = tf.function(self._train_steps)
+        self._train_some: Any = tf.function(self._train_steps) if by_tf_data else self._train_steps
         self._evaluate_some = tf.function(self._evaluate_steps)
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
         self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
@@ -140,8 +158,10 @@ class Trainer:
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._seen = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._epochs: dict[int, inputs.Epochs] = {}
+        self.predict = tf.function(self._predict, jit_compile=compiled)
+        """Logits `(n, classes)` in float32 of images `(n, h, w, 3)` uint8, shown as they are."""
 
-    def train_epoch(self, train: Dataset, progress: saving.Progress) -> dict[str, float]:
+    def train_epoch(self, train: Any, progress: saving.Progress) -> dict[str, float]:
         """Train from where `progress` stands to the end of its epoch; the training half of the epoch's row.
 
         Raises:
@@ -204,6 +224,13 @@ class Trainer:
 
     def _calls(self, dataset: Dataset, number: int, skipped: int, call: Any) -> Iterator[None]:
         """Call with the epoch's iterator until it is at its end; a TensorFlow error gives way to what caused it."""
+        if self._open_epoch is not None:
+            made = self._open_epoch(dataset, number, skipped, self._strategy)
+            while True:
+                self._stop.check()
+                if not call(made):
+                    return
+                yield
         epochs = self._epochs.setdefault(id(dataset), inputs.Epochs(dataset))
         epochs.number = number
         batches = iter(self._strategy.experimental_distribute_dataset(epochs.rows))
@@ -222,7 +249,7 @@ class Trainer:
         """Some steps; whether there may be more."""
         recipe = self._recipe
         shares = [
-            one_cycle(_position(progress, recipe.epochs, index * recipe.batch_size), recipe.warmup)
+            SCHEDULES[recipe.schedule](_position(progress, recipe.epochs, index * recipe.batch_size), recipe.warmup)
             for index in range(self._steps_a_call)
         ]
         rates = tf.constant([recipe.learning_rate * share for share in shares], tf.float32)
@@ -258,7 +285,7 @@ class Trainer:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """One step on a batch; its summed loss, its right answers and its records."""
         recipe, variables = self._recipe, self._model.trainable_variables
-        images, labels = inputs.split(rows, channels_last)
+        images, labels = self._split(rows, channels_last)
         # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
         if recipe.flip:
             images = inputs.flip(images, tf.stack((recipe.seed, 2 * step)))
@@ -270,7 +297,10 @@ class Trainer:
             loss = tf.reduce_mean(losses) / self._strategy.num_replicas_in_sync
             scaled = self._optimizer.scale_loss(loss)
         self._optimizer.learning_rate = rate
+        before = [tf.identity(variable.value) for variable in self._head]
         self._optimizer.apply(tape.gradient(scaled, variables), variables)
+        for variable, old in zip(self._head, before, strict=True):  # whatever the optimizer: its way, some times as far
+            variable.assign(old + self._head_factor * (variable - old))
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, tf.int32))
         return tf.reduce_sum(losses), correct, tf.shape(labels)[0]
 
@@ -285,15 +315,22 @@ class Trainer:
 
     def _look(self, rows: tf.Tensor, channels_last: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Summed loss and confusion matrix of a batch."""
-        images, labels = inputs.split(rows, channels_last)
+        images, labels = self._split(rows, channels_last)
         logits = self._logits(images, training=False)
         classes = logits.shape[-1]
         pairs = tf.one_hot(labels * classes + tf.argmax(logits, 1), classes * classes, dtype=tf.int32)
         confusion = tf.reshape(tf.reduce_sum(pairs, 0), (classes, classes))
         return tf.reduce_sum(_cross_entropy(labels, logits, 0.0)), confusion
 
+    def _predict(self, images: tf.Tensor) -> tf.Tensor:
+        return self._logits(images, training=False)
+
     def _total(self, value: Any) -> tf.Tensor:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+
+
+def _as_they_are(images: tf.Tensor, labels: tf.Tensor) -> inputs.Batch:
+    return images, labels
 
 
 def has_gpu() -> bool:
@@ -311,6 +348,16 @@ def one_cycle(position: float, warmup: float) -> float:
     if position < warmup:
         return 0.1 + 0.9 * position / warmup
     return (1 - position) / (1 - warmup)
+
+
+def cosine(position: float, warmup: float) -> float:
+    """The learning rate as a share of its peak: up in a straight line until `warmup`, then down along half a cosine."""
+    if position < warmup:
+        return one_cycle(position, warmup)
+    return 0.5 + 0.5 * math.cos(math.pi * (position - warmup) / (1 - warmup))
+
+
+SCHEDULES = {"one_cycle": one_cycle, "cosine": cosine}
 
 
 def _position(progress: saving.Progress, epochs: int, ahead: int) -> float:
