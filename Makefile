@@ -16,9 +16,10 @@ HP ?=
 PYTHON ?=
 PORT ?= 4640
 DIST ?= dist
+DEVICE ?= cpu
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
-export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST
+export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
@@ -125,6 +126,10 @@ bench/pipe_tfdata: testing pytest ## Pipe-mode streams as tf.data batches: ours,
 .PHONY: bench/train_keras
 bench/train_keras: testing pytest ## training the workshop's network: streamed, the workshop's loop; REAL_DATA=DIR
 	@$(WITH_KERAS) -m benchmarks.train_keras
+
+.PHONY: bench/decode
+bench/decode: testing ## decoding photographs in both images: ours, PIL, torchvision, tf.data, DALI; REAL_DATA=DIR DEVICE=gpu
+	@$(VENV)/python -m benchmarks.decode --device "$$DEVICE"
 
 .PHONY: bench/build_times
 bench/build_times: host ## rebuilding an image, unchanged and changed

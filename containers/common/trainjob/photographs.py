@@ -128,7 +128,7 @@ def _indexed(folder: Path, name: str) -> Iterator[_Entry]:
                 f"({error!r})."
             ) from None
         path = folder / key
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        if ".." in Path(key).parts or not path.is_relative_to(folder) or not path.is_file():
             raise ChannelError(
                 f"Channel '{name}': line {number} of {INDEX} names '{key}', which is no file of the channel; "
                 "prepare the data again."

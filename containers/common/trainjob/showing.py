@@ -1,17 +1,28 @@
 """How a job shows a channel's photographs: order, view, cache and what becomes of bad ones, in one place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from trainjob.channel import Channel
 from trainjob.decoded import KeptBatches, Replayed, Shelf
-from trainjob.decoding import Batches, Decoder
+from trainjob.decoding import Batch, Batches, Decoder
 from trainjob.photographs import Photographs
 from trainjob.views import Centre, Crop, View, Whole
 
 MakeDecoder = Callable[[View, int], Decoder]
 """From a view and a batch size to what decodes such batches."""
+
+
+class Shown(Protocol):
+    """A channel as epochs of batches of pixels: decoded anew each time, or kept."""
+
+    @property
+    def dropped(self) -> int:
+        """Photographs left out in the epoch last read."""
+
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        """One pass over the channel but for its first `skip` batches; see `Batches.epoch`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +50,7 @@ class Showing:
         """What the short side of a whole photograph becomes: 256 for 224, and so on."""
         return round(self.side * 8 / 7)
 
-    def training(self, channel: Channel, make: MakeDecoder, shelf: Shelf) -> Batches | KeptBatches:
+    def training(self, channel: Channel, make: MakeDecoder, shelf: Shelf) -> Shown:
         """Random parts, in a new order every epoch."""
         if not self.keep_bytes:
             crop = Crop(side=self.side, least_area=self.least_area, use_boxes=self.use_boxes, antialias=self.antialias)
@@ -48,7 +59,7 @@ class Showing:
         batches = self._batches(channel, make, whole, self.window)
         return KeptBatches(whole=batches, side=self.side, budget_bytes=self.keep_bytes, shelf=shelf)
 
-    def evaluation(self, channel: Channel, make: MakeDecoder) -> Batches | Replayed:
+    def evaluation(self, channel: Channel, make: MakeDecoder) -> Shown:
         """Each photograph's centre, in the channel's order."""
         centre = Centre(side=self.side, short=self.short, use_boxes=self.use_boxes, antialias=self.antialias)
         batches = self._batches(channel, make, centre, window=0)

@@ -13,6 +13,7 @@ from trainjob.decoding import Decoder
 from trainjob.errors import HyperparameterError, PhotographError
 from trainjob.evaluation import Evaluation
 from trainjob.plain_decoder import PlainDecoder
+from trainjob.showing import Shown
 from trainjob.stop import Stop
 from trainjob.views import Centre, Crop, View, resized
 
@@ -89,7 +90,7 @@ class OnDevice(decoded.Host):
         return tf.stack([image[top : top + side, left : left + side] for image, top, left in places])
 
 
-def epoch(batches: Any, number: int, skip: int, strategy: tf.distribute.Strategy) -> "Made":
+def epoch(batches: Shown, number: int, skip: int, strategy: tf.distribute.Strategy) -> "Made":
     """One pass over a data set but for its first `skip` batches: images `(n, side, side, 3)` and labels.
 
     Its batches raise PhotographError, ChannelError, RecordError and StopRequested as the reader has them.
@@ -133,7 +134,7 @@ def tensors(batch: Pixels) -> inputs.Batch:
     return tf.convert_to_tensor(batch.images), tf.convert_to_tensor(batch.labels)
 
 
-def evaluate(trainer: Trainer, batches: Any, classes: int, stop: Stop, mistakes: int = 0) -> Evaluation:
+def evaluate(trainer: Trainer, batches: Shown, classes: int, stop: Stop, mistakes: int = 0) -> Evaluation:
     """What the model makes of a data set's photographs, each shown once.
 
     Raises:

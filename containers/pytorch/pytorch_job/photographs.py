@@ -16,6 +16,8 @@ from trainjob.decoding import Decoder
 from trainjob.errors import HyperparameterError, PhotographError
 from trainjob.evaluation import Evaluation
 from trainjob.plain_decoder import PlainDecoder
+from trainjob.showing import Shown
+from trainjob.stop import Stop
 from trainjob.views import Centre, Crop, View, resized
 
 from pytorch_job import inputs
@@ -94,7 +96,7 @@ class OnDevice(decoded.Host):
         return torch.stack([image[top : top + side, left : left + side] for image, top, left in places])
 
 
-def epoch(batches: Any, number: int, device: torch.device, skip: int = 0) -> Iterator[inputs.Batch]:
+def epoch(batches: Shown, number: int, device: torch.device, skip: int = 0) -> Iterator[inputs.Batch]:
     """One pass over a data set but for its first `skip` batches: images `(n, 3, side, side)` and labels on the device.
 
     Raises:
@@ -110,7 +112,7 @@ def tensors(batch: Pixels) -> inputs.Batch:
     return images.permute(0, 3, 1, 2), torch.from_numpy(batch.labels)
 
 
-def evaluate(trainer: Trainer, batches: Any, classes: int, stop: Any, mistakes: int = 0) -> Evaluation:
+def evaluate(trainer: Trainer, batches: Shown, classes: int, stop: Stop, mistakes: int = 0) -> Evaluation:
     """What the model makes of a data set's photographs, each shown once.
 
     Raises:
