@@ -19,13 +19,13 @@ from local_mode.instance import checkpoints, opt_ml
 from local_mode.instance.checkpoint_sync import CheckpointSync
 from local_mode.instance.cleaning import remove_tree
 from local_mode.jobs.folder import JobFolder
-from local_mode.runners.protocol import ChannelMount, CheckpointMount, Instance, Launch, Network, mark
+from local_mode.runners.protocol import ChannelMount, Instance, Launch, Network, SharedFolder, mark
 
 if TYPE_CHECKING:  # a host is a part of the execution that a task is for
     from local_mode.jobs.execution import Task
 
 _LAST_LINES_SECONDS = 30
-PIPE = "Pipe"
+FILE, PIPE = "File", "Pipe"
 Take = Callable[[bytes, str], None]
 """Called with a line of the log and the name of its host."""
 
@@ -229,13 +229,17 @@ class HostRun:
     def _is_mounted(self, plan: ChannelPlan) -> bool:
         return plan.spec.mode != PIPE and plan.spec.name in self._roots and self._task.runner.protects_channels
 
+    def _mount(self, plan: ChannelPlan) -> ChannelMount | None:
+        """What is bound over a channel's folder; a copy that is FastFile's has to stay read-only, as all of data is."""
+        name = plan.spec.name
+        if self._is_mounted(plan):
+            return ChannelMount(channel=name, source=self._roots[name].resolve())
+        if plan.spec.mode == FILE:
+            return ChannelMount(channel=name, source=self.paths.channel(name), writable=True)
+        return None
+
     def _launch(self, network: Network, defaults: Mapping[str, str]) -> Launch:
         algorithm = self._request.AlgorithmSpecification
-        mounts = [
-            ChannelMount(channel=plan.spec.name, source=self._roots[plan.spec.name].resolve())
-            for plan in self._plans
-            if self._is_mounted(plan)
-        ]
         return Launch(
             host=self.name,
             network=network,
@@ -243,7 +247,7 @@ class HostRun:
             image=algorithm.TrainingImage,
             job_folder=self._task.folder.path,
             opt_ml=self.paths.base,
-            mounts=tuple(mounts),
+            mounts=tuple(mount for plan in self._plans if (mount := self._mount(plan))),
             checkpoints=self._checkpoints,
             entrypoint=algorithm.ContainerEntrypoint,
             arguments=algorithm.ContainerArguments,
@@ -274,10 +278,10 @@ class HostRun:
                     tell_once("a line could not be handed on, nor may later ones", traceback.format_exc())
 
 
-def checkpoint_mount(local_path: str | None, folder: JobFolder, host: str) -> CheckpointMount:
+def checkpoint_mount(local_path: str | None, folder: JobFolder, host: str) -> SharedFolder:
     """Where CheckpointConfig.LocalPath is in a host's container, and which folder of the job's scratch is there."""
     target = Path(os.path.normpath(local_path or opt_ml.CHECKPOINTS))
     base = Path(opt_ml.BASE)
     inside = target.is_relative_to(base)
     source = folder.opt_ml(host) / target.relative_to(base) if inside else folder.host(host) / "checkpoints"
-    return CheckpointMount(source=source, target=target)
+    return SharedFolder(source=source, target=target)

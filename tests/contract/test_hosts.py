@@ -142,6 +142,18 @@ def test_3_3_sharded_channels_are_divided_and_replicated_ones_are_not(lab, lette
     assert any("channel fast: every host's share is copied" in note for note in run.recorder.notes)
 
 
+@pytest.mark.contract("3.6", "D", "a FastFile channel that had to be copied is read-only all the same")
+@SEVERAL
+def test_3_6_fast_file_channel_that_was_copied_is_read_only(lab, source):
+    sharded = {"InputMode": "FastFile", "S3DataDistributionType": "ShardedByS3Key"}
+    run = lab.run(
+        ["write_channel"], ResourceConfig=hosts(2), InputDataConfig=[channel("train", f"{source}/", **sharded)]
+    )
+
+    assert set(run.report["seen"].values()) <= {"EROFS", "ENOENT"}
+    assert run.report["seen"]["add"] == "EROFS"
+
+
 @pytest.mark.contract("3.3", "I")
 @CHEAP
 def test_3_3_host_with_no_share_has_an_empty_folder_and_streams_that_end_at_once(lab, tmp_path):
