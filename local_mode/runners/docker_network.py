@@ -1,5 +1,6 @@
 """The network of a job's own that connects its hosts, in a Docker engine."""
 
+import ipaddress
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -52,9 +53,16 @@ def labels(job_folder: Path) -> dict[str, str]:
 
 
 def gateway_of(network: Any) -> str:
-    """This machine's address on a bridge; empty when the engine does not tell."""
-    settings = network.attrs.get("IPAM", {}).get("Config") or []
-    return next((str(each["Gateway"]).partition("/")[0] for each in settings if "." in each.get("Gateway", "")), "")
+    """This machine's address on a bridge; empty when the engine does not tell.
+
+    A new engine tells no gateway of its own bridge until it starts again; it takes the first address of the subnet.
+    """
+    for each in network.attrs.get("IPAM", {}).get("Config") or []:
+        if "." in (gateway := each.get("Gateway", "")):
+            return str(gateway).partition("/")[0]
+        if not gateway and "." in (subnet := each.get("Subnet", "")):
+            return str(ipaddress.IPv4Network(subnet, strict=False)[1])
+    return ""
 
 
 def remove_network(network: Any) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from local_mode.errors import LocalModeError
-from local_mode.runners.docker_network import JOB_LABEL, network_name
+from local_mode.runners.docker_network import JOB_LABEL, gateway_of, network_name
 from tests.contract.endpoint import BUCKET, LOGS, Server
 from tests.contract.lab import assert_nothing_left, document, eventually, launch, processes
 from tests.contract.test_command_line import NOBODY, as_user, python_for
@@ -112,7 +112,7 @@ def test_1_4_isolated_hosts_reach_each_other_and_nothing_else(lab):
     with socket.create_server(("0.0.0.0", 0)) as server:  # a container comes in by another address than loopback
         place = "127.0.0.1"
         if lab.kind == "docker":
-            place = lab.client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+            place = gateway_of(lab.client.networks.get("bridge"))
         outside = [place, server.getsockname()[1]]
         free = lab.run(["meet", outside], ResourceConfig=hosts(2))
         isolated = lab.run(["meet", outside], ResourceConfig=hosts(2), EnableNetworkIsolation=True)
