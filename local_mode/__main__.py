@@ -29,6 +29,8 @@ from local_mode.console import Console
 from local_mode.doctor import examination
 from local_mode.endpoint import DEFAULT_PORT, Files, end, find, start_in_background
 from local_mode.errors import LocalModeError
+from local_mode.jobs.choices import listed
+from local_mode.jobs.choices import parse as parse_choices
 from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
 from local_mode.jobs.interrupt import interrupt
@@ -67,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     request = parse(_read_json(arguments.request))
-    stand_ins = _stand_ins(arguments)
+    stand_ins, settings = _stand_ins(arguments), _settings(arguments)
     image = request.AlgorithmSpecification.TrainingImage
     runner, why = choose(arguments.runtime, image=image, stand_ins=stand_ins, caller=os.environ)
     console = Console(hosts=request.ResourceConfig.host_count)
@@ -75,7 +77,6 @@ def _train(arguments: argparse.Namespace) -> int:
     root = arguments.root.resolve()
     for name in sweep(root, _CLEANERS):
         console.note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
-    settings = _settings(arguments)
     if arguments.aws:
         settings = replace(settings, s3=_callers_s3(settings.region))
     with stop_signals() as signals:
@@ -173,7 +174,8 @@ def _stand_ins(arguments: argparse.Namespace) -> dict[str, StandIn]:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     region = arguments.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return Settings(shm_bytes=arguments.shm_size, grace_seconds=arguments.stop_grace, region=region)
+    choices = parse_choices(arguments.choose)
+    return Settings(shm_bytes=arguments.shm_size, grace_seconds=arguments.stop_grace, region=region, choices=choices)
 
 
 def _callers_s3(region: str) -> "S3":
@@ -263,6 +265,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--region", help="default: AWS_REGION, else us-east-1")
         command.add_argument("--shm-size", type=_size, default=_size("2g"), metavar="SIZE",
                              help="shared memory in Docker (2g)")  # fmt: skip
+        command.add_argument("--choose", action="append", default=[], metavar="NAME=VALUE",
+                             help=f"where SageMaker is not known, or not to be relied upon: {listed()}; the first of "
+                             "each is taken")  # fmt: skip
     for command in (train, serve, down):
         command.add_argument("--stop-grace", type=float, default=STOP_GRACE_SECONDS, metavar="SECONDS",
                              help="from SIGTERM to SIGKILL (%(default)s)")  # fmt: skip

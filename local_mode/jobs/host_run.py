@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -53,7 +54,10 @@ class HostRun:
             s3=s3.access if s3 else None,
             note=task.listener.note,
         )
-        self._roots = {plan.spec.name: plan.root for plan in self._plans if plan.root is not None}
+        copied = (FILE,) if task.settings.choices.file_folders == "copied" else ()
+        self._roots = {
+            plan.spec.name: plan.root for plan in self._plans if plan.root is not None and plan.spec.mode not in copied
+        }
         """Folders that can be mounted as channels."""
 
     def write(self) -> None:
@@ -62,14 +66,16 @@ class HostRun:
         remove_tree(self._task.folder.host(self.name))
         config = self._request.CheckpointConfig
         isolated, cluster = self._request.EnableNetworkIsolation, self._task.cluster
+        choices, count = self._task.settings.choices, len(cluster.hosts)
         self.paths = opt_ml.write(
             self._task.folder.opt_ml(self.name),
             hyperparameters=self._request.HyperParameters or {},
             channels=[plan.spec for plan in self._plans],
             cluster=cluster,
             host=self.name,
-            network_interface=self._task.runner.network_interface(isolated=isolated, hosts=len(cluster.hosts)),
+            network_interface=choices.nic or self._task.runner.network_interface(isolated=isolated, hosts=count),
             checkpoint_path=(config.LocalPath or opt_ml.CHECKPOINTS) if config else None,
+            extra=f"local_mode_{secrets.token_hex(4)}" if choices.extra_keys == "random" else None,
         )
 
     def restore_checkpoints(self) -> None:

@@ -78,8 +78,9 @@ class DockerRunner:
         return look_into(self._client, image, programs)
 
     def check(
-        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, checkpoint_path: Path | None = None
-    ) -> None:
+        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, interface: str = "",
+        checkpoint_path: Path | None = None,
+    ) -> None:  # fmt: skip
         """Refuse an image the engine lacks, and FIFOs where they do not cross."""
         if not self.has_image(image):
             raise RunnerError(f"The Docker engine has no image {image!r}; `make build` makes the project's images.")
@@ -93,12 +94,12 @@ class DockerRunner:
         """What Docker calls the first interface of a bridge."""
         return "lo" if isolated and hosts == 1 else "eth0"
 
-    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool, interface: str = "") -> Network:
         """A bridge of the job's own; one host needs none and starts faster without."""
-        if len(hosts) == 1:
+        if len(hosts) == 1 and not interface:
             gateway = "" if isolated else gateway_of(self._client.networks.get("bridge"))
             return Network(hosts=hosts, gateway=gateway)
-        return private_network(self._client, job_folder, hosts, isolated=isolated)
+        return private_network(self._client, job_folder, hosts, isolated=isolated, interface=interface)
 
     def start(self, launch: Launch) -> Instance:
         """Create, fill and start a container."""

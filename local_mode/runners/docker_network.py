@@ -18,19 +18,24 @@ ROOT_LABEL = "local_mode.root"
 HOST_LABEL = "local_mode.host"
 
 
-def private_network(client: Any, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
-    """Make a bridge for the hosts of one job.
+def private_network(
+    client: Any, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool, interface: str = ""
+) -> Network:
+    """Make a bridge for the hosts of one job; they see it as `interface`, or as Docker's own name for the first.
 
     Raises:
         RunnerError: the engine makes none.
     """
     name = network_name(job_folder)
+    # Without an address of this machine on it: an internal bridge alone still leads to its host.
+    options = {"com.docker.network.bridge.inhibit_ipv4": "true"} if isolated else {}
+    if interface:
+        options["com.docker.network.container_iface_prefix"] = interface.removesuffix("0")
     try:
         network = client.networks.create(
             name,
             internal=isolated,
-            # Without an address of this machine on it: an internal bridge alone still leads to its host.
-            options={"com.docker.network.bridge.inhibit_ipv4": "true"} if isolated else {},
+            options=options,
             labels=labels(job_folder),
         )
     except docker.errors.APIError as error:

@@ -149,8 +149,9 @@ class Runner(Protocol):
         ...
 
     def check(
-        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, checkpoint_path: Path | None = None
-    ) -> None:
+        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, interface: str = "",
+        checkpoint_path: Path | None = None,
+    ) -> None:  # fmt: skip
         """Refuse now what `connect` and `start` would refuse; `checkpoint_path` is SharedFolder.target to be.
 
         Raises:
@@ -162,8 +163,10 @@ class Runner(Protocol):
         """Name of the interface that the job's hosts reach each other by."""
         ...
 
-    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool, interface: str = "") -> Network:
         """Make what these hosts of a job reach each other by; `isolated`, nothing else is reached by it.
+
+        `interface` is a name of the hosts' interface, where it is not to be what `network_interface` says.
 
         Raises:
             LocalModeError: it cannot be made.
