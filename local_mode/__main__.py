@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_mode import host
+from local_mode.api.reach import LOOPBACK, Reach
 from local_mode.console import Console
 from local_mode.doctor import examination
 from local_mode.endpoint import DEFAULT_PORT, Files, end, find, start_in_background
@@ -117,7 +118,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     files = Files(root=arguments.root.resolve())
+    reach = Reach(address=arguments.address, names=tuple(arguments.name), exposed=arguments.exposed)
     if arguments.background:
+        if reach.warning:
+            print(reach.warning, file=sys.stderr)
         with contextlib.suppress(LocalModeError):
             print(f"runs already: process {find(files).pid}; other options need `down` first", file=sys.stderr)
         print(start_in_background(files, [word for word in arguments.words[1:] if word != "--background"]).url)
@@ -133,6 +137,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         Plan(
             root=files.root,
             port=arguments.port,
+            reach=reach,
             runtime=arguments.runtime,
             stand_ins=_stand_ins(arguments),
             caller=without_proxy(os.environ),
@@ -247,7 +252,10 @@ def _parser() -> argparse.ArgumentParser:
                        )  # fmt: skip
     # No abbreviations: --background is taken out of what the process in the background is given.
     serve = commands.add_parser("serve", help="AWS's API on this machine, until SIGTERM", allow_abbrev=False)
-    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any free one (%(default)s)")
+    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 is any free one (%(default)s)")
+    serve.add_argument("--address", default=LOOPBACK, help="of this machine, to listen on (%(default)s)")
+    serve.add_argument("--exposed", action="store_true", help="let --address be one that other machines get to")
+    serve.add_argument("--name", action="append", default=[], help="one that clients call this machine by; repeatable")
     serve.add_argument("--background", action="store_true", help="return when it answers, and leave it running")
     serve.add_argument("--tied", action="store_true", help="end when standard input does")
     env = commands.add_parser("env", help="print what leads a shell's AWS clients to the endpoint")
