@@ -25,10 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_mode import host
+from local_mode.api.reach import LOOPBACK, Reach
 from local_mode.console import Console
 from local_mode.doctor import examination
 from local_mode.endpoint import DEFAULT_PORT, Files, end, find, start_in_background
 from local_mode.errors import LocalModeError
+from local_mode.jobs.choices import listed
+from local_mode.jobs.choices import parse as parse_choices
 from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
 from local_mode.jobs.interrupt import interrupt
@@ -67,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     request = parse(_read_json(arguments.request))
-    stand_ins = _stand_ins(arguments)
+    stand_ins, settings = _stand_ins(arguments), _settings(arguments)
     image = request.AlgorithmSpecification.TrainingImage
     runner, why = choose(arguments.runtime, image=image, stand_ins=stand_ins, caller=os.environ)
     console = Console(hosts=request.ResourceConfig.host_count)
@@ -75,7 +78,6 @@ def _train(arguments: argparse.Namespace) -> int:
     root = arguments.root.resolve()
     for name in sweep(root, _CLEANERS):
         console.note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
-    settings = _settings(arguments)
     if arguments.aws:
         settings = replace(settings, s3=_callers_s3(settings.region))
     with stop_signals() as signals:
@@ -116,7 +118,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     files = Files(root=arguments.root.resolve())
+    reach = Reach(address=arguments.address, names=tuple(arguments.name), exposed=arguments.exposed)
     if arguments.background:
+        if reach.warning:
+            print(reach.warning, file=sys.stderr)
         with contextlib.suppress(LocalModeError):
             print(f"runs already: process {find(files).pid}; other options need `down` first", file=sys.stderr)
         print(start_in_background(files, [word for word in arguments.words[1:] if word != "--background"]).url)
@@ -132,6 +137,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         Plan(
             root=files.root,
             port=arguments.port,
+            reach=reach,
             runtime=arguments.runtime,
             stand_ins=_stand_ins(arguments),
             caller=without_proxy(os.environ),
@@ -173,7 +179,8 @@ def _stand_ins(arguments: argparse.Namespace) -> dict[str, StandIn]:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     region = arguments.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return Settings(shm_bytes=arguments.shm_size, grace_seconds=arguments.stop_grace, region=region)
+    choices = parse_choices(arguments.choose)
+    return Settings(shm_bytes=arguments.shm_size, grace_seconds=arguments.stop_grace, region=region, choices=choices)
 
 
 def _callers_s3(region: str) -> "S3":
@@ -245,7 +252,10 @@ def _parser() -> argparse.ArgumentParser:
                        )  # fmt: skip
     # No abbreviations: --background is taken out of what the process in the background is given.
     serve = commands.add_parser("serve", help="AWS's API on this machine, until SIGTERM", allow_abbrev=False)
-    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help="of loopback; 0 is any free one (%(default)s)")
+    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 is any free one (%(default)s)")
+    serve.add_argument("--address", default=LOOPBACK, help="of this machine, to listen on (%(default)s)")
+    serve.add_argument("--exposed", action="store_true", help="let --address be one that other machines get to")
+    serve.add_argument("--name", action="append", default=[], help="one that clients call this machine by; repeatable")
     serve.add_argument("--background", action="store_true", help="return when it answers, and leave it running")
     serve.add_argument("--tied", action="store_true", help="end when standard input does")
     env = commands.add_parser("env", help="print what leads a shell's AWS clients to the endpoint")
@@ -263,6 +273,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--region", help="default: AWS_REGION, else us-east-1")
         command.add_argument("--shm-size", type=_size, default=_size("2g"), metavar="SIZE",
                              help="shared memory in Docker (2g)")  # fmt: skip
+        command.add_argument("--choose", action="append", default=[], metavar="NAME=VALUE",
+                             help=f"where SageMaker is not known, or not to be relied upon: {listed()}; the first of "
+                             "each is taken")  # fmt: skip
     for command in (train, serve, down):
         command.add_argument("--stop-grace", type=float, default=STOP_GRACE_SECONDS, metavar="SECONDS",
                              help="from SIGTERM to SIGKILL (%(default)s)")  # fmt: skip

@@ -34,6 +34,8 @@ class Options:
     region: str = "us-east-1"
     stop_grace: float = 5
     """Seconds from SIGTERM to SIGKILL, for StopTrainingJob and for jobs that run when their test ends; AWS's is 120."""
+    choose: Mapping[str, str] = field(default_factory=dict)
+    """What `serve --choose` takes, such as {"shards": "contiguous"}: where SageMaker is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,7 @@ def _start(files: Files, options: Options) -> tuple[subprocess.Popen[bytes], End
     stand_ins.write_text(json.dumps({image: _placed(entry) for image, entry in options.stand_ins.items()}))
     arguments = ["--tied", "--port", "0", "--root", str(files.root), "--runtime", options.runtime]
     arguments += ["--stand-ins", str(stand_ins), "--stop-grace", str(options.stop_grace), "--region", options.region]
+    arguments += [word for name, value in options.choose.items() for word in ("--choose", f"{name}={value}")]
     # Not in the project's folder, where something of its own may be called local_mode.
     return launch(files, arguments, stdin=subprocess.PIPE, cwd=files.root)
 

@@ -13,6 +13,7 @@ from local_mode.api import server
 from local_mode.api.certificates import Authority
 from local_mode.api.job_listener import Doors
 from local_mode.api.proxy import Proxy, ProxyHandler
+from local_mode.api.reach import ON_LOOPBACK, Reach
 from local_mode.api.signature import AccessKey
 from local_mode.api.training_jobs import TrainingJobs
 from local_mode.aws import Aws, HeaderHandler
@@ -50,6 +51,8 @@ class Plan:
     root: Path
     port: int
     """0 is any free one."""
+    reach: Reach = ON_LOOPBACK
+    """Where, and for whom."""
     runtime: str
     """One of runners.choose.RUNTIMES."""
     stand_ins: Mapping[str, StandIn]
@@ -75,15 +78,16 @@ def serve(plan: Plan) -> None:
         for name in sweep(files.root, plan.cleaners):
             note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
         try:
-            listener = server.listen(plan.port)
+            listener = server.listen(plan.port, plan.reach.address)
         except OSError as error:
             text = (
-                f"Cannot listen on port {plan.port}: {error.strerror}; give another: --port, or make local-up PORT=N."
+                f"Cannot listen on {plan.reach.address}, port {plan.port}: {error.strerror}; give another: --port, or "
+                "make local-up PORT=N."
             )
             raise LocalModeError(text) from None
         name, secret = access_key(files)
         key = AccessKey(id=name, secret=secret)
-        url = f"http://{server.LOOPBACK}:{listener.getsockname()[1]}"
+        url = f"http://{plan.reach.host}:{listener.getsockname()[1]}"
         found = Endpoint(pid=os.getpid(), url=url, region=plan.settings.region, access_key=name, secret=secret)
         store = ObjectStore(files.objects)
         aws = Aws(plan.settings.region, store)
@@ -99,14 +103,18 @@ def serve(plan: Plan) -> None:
         )
         page = Page(jobs=service, secret=secret, root=files.root)
         front = server.Front(
-            operations=TrainingJobs(service), behind=aws, key=key, body=store.body, note=note, page=page
+            operations=TrainingJobs(service),
+            behind=aws,
+            key=key,
+            body=store.body,
+            note=note,
+            page=page,
+            hosts=plan.reach.hosts,
         )
         http = server.make(front, listener, _handler(files, found.proxy_password))
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="http").start()
         publish(files, found)
-        note(f"serving {url}, jobs in {files.root}")
-        note(f'for a shell: eval "$({sys.executable} -m local_mode env --root {files.root})"')
-        note(f"in a browser, within the hour: {link(url, secret, time.time())}")
+        _announce(files, found, plan.reach)
         try:
             _until_stopped(signals, service)
         finally:
@@ -116,6 +124,14 @@ def serve(plan: Plan) -> None:
             listener.close()
             store.close()
     note("ended")
+
+
+def _announce(files: Files, found: Endpoint, reach: Reach) -> None:
+    note(f"serving {found.url}, jobs in {files.root}")
+    if reach.warning:
+        note(reach.warning)
+    note(f'for a shell: eval "$({sys.executable} -m local_mode env --root {files.root})"')
+    note(f"in a browser, within the hour: {link(found.url, found.secret, time.time())}")
 
 
 def _handler(files: Files, password: str) -> type[_Handler]:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from local_mode.api.hosts import is_aws
 from local_mode.api.proxy_address import Address, before
@@ -22,7 +23,8 @@ _MARK = "# what this shell trusted before local_mode\n"
 
 def variables(files: Files, endpoint: Endpoint, caller: Mapping[str, str]) -> dict[str, str]:
     """The variables for a shell whose environment is `caller`; writes the certificates that they name."""
-    direct = ",".join(dict.fromkeys([*_DIRECT, *_kept(_either(caller, "no_proxy"))]))
+    host = urlsplit(endpoint.url).hostname or ""  # a proxy for plain HTTP is not to come between
+    direct = ",".join(dict.fromkeys([*_DIRECT, host, *_kept(_either(caller, "no_proxy"))]))
     proxy = Address(endpoint=endpoint.url, password=endpoint.proxy_password).url(_proxy_before(caller))
     return {
         "AWS_ENDPOINT_URL": endpoint.url,

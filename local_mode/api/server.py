@@ -12,6 +12,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wsgi import ClosingIterator
 
 from local_mode.api import hosts, wire
+from local_mode.api.reach import HOSTS, LOOPBACK
 from local_mode.api.signature import AccessKey, Signed, admit, service_of, verify
 from local_mode.api.training_jobs import TrainingJobs
 from local_mode.api.validation import has_operation
@@ -19,9 +20,6 @@ from local_mode.api.wire import ApiError
 from local_mode.object_store.body import Body
 from local_mode.page.views import is_for_page
 
-LOOPBACK = "127.0.0.1"
-HOSTS = (LOOPBACK, "localhost")
-"""Names a client may call this machine by. A page that had its own name point here would call it by that one."""
 SERVICES = ("ecr", "iam", "logs", "monitoring", "s3", "sagemaker", "sts")
 """As in a credential scope. Others of moto would start containers and reach out of their own accord."""
 _CLOSED = ("/moto-api", "/moto_api", "/latest/")

@@ -25,14 +25,21 @@ def write(  # each argument is one thing the files say
     host: str,
     network_interface: str,
     checkpoint_path: str | None,
+    extra: str | None = None,
 ) -> contract.Paths:
-    """Make the tree of `host` below `base`, with the documented config files; channel folders come with their data."""
+    """Make the tree of `host` below `base`, with the documented config files; channel folders come with their data.
+
+    `extra` names a key in every object that the platform lays out, and a file, which no program knows.
+    """
     paths = contract.Paths(base)
     for folder in (paths.config, paths.data, paths.model, paths.output_data, paths.checkpoints):
         folder.mkdir(parents=True)
     _write(paths.hyperparameters, dict(hyperparameters))
-    _write(paths.input_data_config, {channel.name: _channel(channel) for channel in channels})
-    _write(paths.resource_config, _resources(cluster, host, network_interface))
+    unknown: dict[str, Any] = {} if extra is None else {extra: "to be passed over"}
+    _write(paths.input_data_config, {channel.name: {**_channel(channel), **unknown} for channel in channels})
+    _write(paths.resource_config, {**_resources(cluster, host, network_interface), **unknown})
+    if extra is not None:
+        _write(paths.config / f"{extra}.json", unknown)
     if checkpoint_path is not None:
         _write(paths.checkpoint_config, {"LocalPath": checkpoint_path})
     return paths

@@ -9,6 +9,7 @@ from local_mode.channels.plan import AUGMENTED_MANIFEST, SHARDED, ChannelPlan, C
 from local_mode.channels.s3_source import S3Source
 from local_mode.instance.cleaning import remove_tree
 from local_mode.instance.cluster import Cluster, share
+from local_mode.jobs.choices import DEFAULT, Choices
 from local_mode.jobs.clock import steady
 from local_mode.jobs.execution import Settings, Task
 from local_mode.jobs.folder import JobFolder, jobs_folder, make_folder
@@ -44,7 +45,8 @@ def create(
     place = JobFolder(path=jobs_folder(root.resolve()) / request.TrainingJobName)
     outputs = Outputs(settings.s3)
     s3 = S3Source(settings.s3.access) if settings.s3 else None
-    plans = tuple(plan_channel(channel_spec(request, channel), s3=s3) for channel in request.InputDataConfig)
+    choices = settings.choices
+    plans = tuple(plan_channel(channel_spec(request, channel, choices), s3=s3) for channel in request.InputDataConfig)
     hosts = request.ResourceConfig.cluster
     for uri in _written(request):
         outputs.check_output(uri)
@@ -53,8 +55,11 @@ def create(
         network_isolation=request.EnableNetworkIsolation,
         pipes=any(plan.spec.mode == PIPE for plan in plans),
         hosts=len(hosts.hosts),
+        interface=choices.nic,
         checkpoint_path=checkpoint_mount(config.LocalPath, place, hosts.hosts[0]).target if config else None,
     )
+    if choices.made:
+        listener.note(f"by choice: {', '.join(choices.made)}")
     _say(request, plans, len(hosts.hosts), listener)
     store, shares = Store(root.resolve()), _divided(request, plans, hosts)
     folder, held = make_folder(root.resolve(), request.TrainingJobName)
@@ -96,8 +101,8 @@ def _written(request: TrainingJobRequest) -> list[str]:
     return [request.OutputDataConfig.S3OutputPath, *([config.S3Uri] if config else [])]
 
 
-def channel_spec(request: TrainingJobRequest, channel: Channel) -> ChannelSpec:
-    """What the request says about one of its channels."""
+def channel_spec(request: TrainingJobRequest, channel: Channel, choices: Choices = DEFAULT) -> ChannelSpec:
+    """What the request says about one of its channels, and what is chosen where the service is not known."""
     source = channel.DataSource.S3DataSource
     return ChannelSpec(
         name=channel.ChannelName,
@@ -110,6 +115,8 @@ def channel_spec(request: TrainingJobRequest, channel: Channel) -> ChannelSpec:
         record_wrapper=channel.RecordWrapperType,
         compression=channel.CompressionType,
         seed=channel.ShuffleConfig.Seed if channel.ShuffleConfig else None,
+        contiguous=choices.shards == "contiguous",
+        full_keys=choices.manifest_names == "whole-key",
     )
 
 

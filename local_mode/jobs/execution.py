@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_mode.channels.plan import ChannelPlan
-from local_mode.errors import RunnerError
+from local_mode.errors import ArtifactError, RunnerError
 from local_mode.instance import artifacts, opt_ml
 from local_mode.instance.cluster import Cluster
+from local_mode.jobs.choices import DEFAULT, Choices
 from local_mode.jobs.control import Control
 from local_mode.jobs.door import Door, Open, open_door
 from local_mode.jobs.folder import JobFolder
@@ -43,6 +44,8 @@ class Settings:
     """Serves s3:// places; None refuses them."""
     door: Open | None = None
     """Lets programs reach S3; None leaves them as they are."""
+    choices: Choices = DEFAULT
+    """Of what the service may do otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +112,9 @@ class Execution:
         for host in self._hosts:
             host.feed()
         self._await_fifos()
-        self._network = self._task.runner.connect(self._task.folder.path, names, isolated=isolated)
+        interface = self._task.settings.choices.nic
+        folder = self._task.folder.path
+        self._network = self._task.runner.connect(folder, names, isolated=isolated, interface=interface)
         self._door = open_door(self._request, self._network, self._task.settings.door, self._task.listener)
         for host in self._hosts:
             host.start(self._network, self._door.environment if self._door else {})
@@ -172,10 +177,12 @@ class Execution:
         folder, output, note = self._task.folder.path, self._request.OutputDataConfig, self._task.listener.note
         left = {host.name: host.paths for host in self._hosts}
         packed = artifacts.pack(left, folder) if output.is_compressed else artifacts.lay_out(left, folder, note)
-        for name, clashes in packed.items():
-            if clashes:
-                note(_clash(name, clashes))
+        clashing = [_clash(name, clashes) for name, clashes in packed.items() if clashes]
+        for text in clashing:
+            note(text)
         self._task.outputs.publish(folder, output.S3OutputPath, self._request.TrainingJobName)
+        if clashing and self._task.settings.choices.clashes == "fail":
+            raise ArtifactError(f"{'; '.join(clashing)} (by the choice clashes=fail).")
         texts = (opt_ml.failure_text(host.paths) for host in ([self._failed] if self._failed else self._hosts))
         return next((text for text in texts if text is not None), None)
 

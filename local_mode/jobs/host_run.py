@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -19,13 +20,13 @@ from local_mode.instance import checkpoints, opt_ml
 from local_mode.instance.checkpoint_sync import CheckpointSync
 from local_mode.instance.cleaning import remove_tree
 from local_mode.jobs.folder import JobFolder
-from local_mode.runners.protocol import ChannelMount, CheckpointMount, Instance, Launch, Network, mark
+from local_mode.runners.protocol import ChannelMount, Instance, Launch, Network, SharedFolder, mark
 
 if TYPE_CHECKING:  # a host is a part of the execution that a task is for
     from local_mode.jobs.execution import Task
 
 _LAST_LINES_SECONDS = 30
-PIPE = "Pipe"
+FILE, PIPE = "File", "Pipe"
 Take = Callable[[bytes, str], None]
 """Called with a line of the log and the name of its host."""
 
@@ -53,7 +54,10 @@ class HostRun:
             s3=s3.access if s3 else None,
             note=task.listener.note,
         )
-        self._roots = {plan.spec.name: plan.root for plan in self._plans if plan.root is not None}
+        copied = (FILE,) if task.settings.choices.file_folders == "copied" else ()
+        self._roots = {
+            plan.spec.name: plan.root for plan in self._plans if plan.root is not None and plan.spec.mode not in copied
+        }
         """Folders that can be mounted as channels."""
 
     def write(self) -> None:
@@ -62,14 +66,16 @@ class HostRun:
         remove_tree(self._task.folder.host(self.name))
         config = self._request.CheckpointConfig
         isolated, cluster = self._request.EnableNetworkIsolation, self._task.cluster
+        choices, count = self._task.settings.choices, len(cluster.hosts)
         self.paths = opt_ml.write(
             self._task.folder.opt_ml(self.name),
             hyperparameters=self._request.HyperParameters or {},
             channels=[plan.spec for plan in self._plans],
             cluster=cluster,
             host=self.name,
-            network_interface=self._task.runner.network_interface(isolated=isolated, hosts=len(cluster.hosts)),
+            network_interface=choices.nic or self._task.runner.network_interface(isolated=isolated, hosts=count),
             checkpoint_path=(config.LocalPath or opt_ml.CHECKPOINTS) if config else None,
+            extra=f"local_mode_{secrets.token_hex(4)}" if choices.extra_keys == "random" else None,
         )
 
     def restore_checkpoints(self) -> None:
@@ -229,13 +235,17 @@ class HostRun:
     def _is_mounted(self, plan: ChannelPlan) -> bool:
         return plan.spec.mode != PIPE and plan.spec.name in self._roots and self._task.runner.protects_channels
 
+    def _mount(self, plan: ChannelPlan) -> ChannelMount | None:
+        """What is bound over a channel's folder; a copy that is FastFile's has to stay read-only, as all of data is."""
+        name = plan.spec.name
+        if self._is_mounted(plan):
+            return ChannelMount(channel=name, source=self._roots[name].resolve())
+        if plan.spec.mode == FILE:
+            return ChannelMount(channel=name, source=self.paths.channel(name), writable=True)
+        return None
+
     def _launch(self, network: Network, defaults: Mapping[str, str]) -> Launch:
         algorithm = self._request.AlgorithmSpecification
-        mounts = [
-            ChannelMount(channel=plan.spec.name, source=self._roots[plan.spec.name].resolve())
-            for plan in self._plans
-            if self._is_mounted(plan)
-        ]
         return Launch(
             host=self.name,
             network=network,
@@ -243,7 +253,7 @@ class HostRun:
             image=algorithm.TrainingImage,
             job_folder=self._task.folder.path,
             opt_ml=self.paths.base,
-            mounts=tuple(mounts),
+            mounts=tuple(mount for plan in self._plans if (mount := self._mount(plan))),
             checkpoints=self._checkpoints,
             entrypoint=algorithm.ContainerEntrypoint,
             arguments=algorithm.ContainerArguments,
@@ -274,10 +284,10 @@ class HostRun:
                     tell_once("a line could not be handed on, nor may later ones", traceback.format_exc())
 
 
-def checkpoint_mount(local_path: str | None, folder: JobFolder, host: str) -> CheckpointMount:
+def checkpoint_mount(local_path: str | None, folder: JobFolder, host: str) -> SharedFolder:
     """Where CheckpointConfig.LocalPath is in a host's container, and which folder of the job's scratch is there."""
     target = Path(os.path.normpath(local_path or opt_ml.CHECKPOINTS))
     base = Path(opt_ml.BASE)
     inside = target.is_relative_to(base)
     source = folder.opt_ml(host) / target.relative_to(base) if inside else folder.host(host) / "checkpoints"
-    return CheckpointMount(source=source, target=target)
+    return SharedFolder(source=source, target=target)

@@ -165,6 +165,8 @@ class Job:
             return {"secondary": ended.stopped_by, "status": STOPPED}
         if ended.exit_code:
             return self._failed(algorithm_error(failure, ended.exit_code))
+        if failure is not None and self._task.settings.choices.failure_file == "fails":
+            return self._failed(algorithm_error(failure, 0))
         if failure is not None:
             self._listener.note("the program wrote output/failure and ended with exit code 0: the exit code decides")
         return {"secondary": "Completed", "status": COMPLETED}

@@ -96,7 +96,8 @@ def options(launch: Launch, overlay: Overlay, *, info_fd: int) -> list[str]:
     # Data is read-only as a whole, as under Docker: FIFOs come and go in it from outside.
     command += ["--ro-bind", str(host.data), str(paths.data)]
     for mount in launch.mounts:
-        command += ["--ro-bind", str(mount.source), str(paths.channel(mount.channel))]
+        bind = "--bind" if mount.writable else "--ro-bind"
+        command += [bind, str(mount.source), str(paths.channel(mount.channel))]
     if Path("/etc/hosts").is_file():
         command += ["--ro-bind", str(scratch / "hosts"), str(Path("/etc/hosts").resolve())]
     return [*command, "--chdir", "/", "--"]

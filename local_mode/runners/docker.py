@@ -1,8 +1,9 @@
 """Runs the real image in a Docker engine on this machine; the only importer of the docker SDK.
 
 /opt/ml is an anonymous volume, filled and emptied through the engine's archive calls: what root writes in the
-container never lies on the host as root's. Mounts of host folders are input/data, read-only, and the checkpoints of a
-CheckpointConfig, which must come out while the program runs: `ownership` gives those to a user who is not root.
+container never lies on the host as root's. Mounts of host folders are input/data, read-only, in it the channels, and
+the checkpoints of a CheckpointConfig, which must come out while the program runs. What root may write there,
+checkpoints and copies of channels, `ownership` gives to a user who is not root.
 """
 
 import base64
@@ -34,9 +35,9 @@ from local_mode.runners.docker_network import (
 )
 from local_mode.runners.docker_restart import Output, patiently, remove, remove_volumes
 from local_mode.runners.image import ImageFacts, look_into
-from local_mode.runners.ownership import give_away, is_ours
+from local_mode.runners.ownership import give_away, is_ours, shared
 from local_mode.runners.packing import pack
-from local_mode.runners.protocol import Instance, Launch, Network
+from local_mode.runners.protocol import SCRATCH, Instance, Launch, Network, SharedFolder
 from local_mode.runners.unpacking import unpack
 
 PING_SECONDS = 3
@@ -77,8 +78,9 @@ class DockerRunner:
         return look_into(self._client, image, programs)
 
     def check(
-        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, checkpoint_path: Path | None = None
-    ) -> None:
+        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, interface: str = "",
+        checkpoint_path: Path | None = None,
+    ) -> None:  # fmt: skip
         """Refuse an image the engine lacks, and FIFOs where they do not cross."""
         if not self.has_image(image):
             raise RunnerError(f"The Docker engine has no image {image!r}; `make build` makes the project's images.")
@@ -92,12 +94,12 @@ class DockerRunner:
         """What Docker calls the first interface of a bridge."""
         return "lo" if isolated and hosts == 1 else "eth0"
 
-    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool, interface: str = "") -> Network:
         """A bridge of the job's own; one host needs none and starts faster without."""
-        if len(hosts) == 1:
+        if len(hosts) == 1 and not interface:
             gateway = "" if isolated else gateway_of(self._client.networks.get("bridge"))
             return Network(hosts=hosts, gateway=gateway)
-        return private_network(self._client, job_folder, hosts, isolated=isolated)
+        return private_network(self._client, job_folder, hosts, isolated=isolated, interface=interface)
 
     def start(self, launch: Launch) -> Instance:
         """Create, fill and start a container."""
@@ -119,8 +121,12 @@ class DockerRunner:
     def remove_leftovers(self, job_folder: Path) -> None:
         """Remove containers, volumes and networks of a job whose owner is gone."""
         mine = {"label": f"{JOB_LABEL}={job_folder}"}
+        scratch = SharedFolder(source=job_folder / SCRATCH, target=Path("/scratch"))
         for container in self._client.containers.list(all=True, filters=mine):
+            image = container.attrs["Image"]
             remove(container)
+            if not is_ours(scratch):
+                give_away([scratch], functools.partial(_run, self._client, image, job_folder, [scratch]))
         for network in self._client.networks.list(filters=mine):
             remove_network(network)
         remove_volumes(self._client, labels(job_folder))
@@ -132,9 +138,10 @@ class DockerRunner:
             docker.types.Mount(str(paths.data), str(contract.Paths(launch.opt_ml).data), type="bind", read_only=True),
         ]
         for mount in launch.mounts:
-            target = str(paths.channel(mount.channel))
-            mounts.append(docker.types.Mount(target, str(mount.source), type="bind", read_only=True))
-        mounts += _checkpoints(launch)
+            if not mount.writable:
+                target = str(paths.channel(mount.channel))
+                mounts.append(docker.types.Mount(target, str(mount.source), type="bind", read_only=True))
+        mounts += _bound(shared(launch))
         command = launch.arguments
         if launch.entrypoint is None and command is None:
             command = (contract.TRAIN_ARGUMENT,)
@@ -262,14 +269,14 @@ class _Container:
         raise RunnerError("The container was removed from outside; what it wrote is lost, but for its checkpoints.")
 
     def open_up(self) -> None:
-        give_away(self._launch.checkpoints, self._run_as_root)
+        give_away([self._launch.checkpoints] if self._launch.checkpoints else [], self._run_as_root)
 
     def close(self) -> None:
         try:
-            if not is_ours(self._launch.checkpoints):
+            if closed := [folder for folder in shared(self._launch) if not is_ours(folder)]:
                 self.kill()  # nobody writes any more
                 self._ended.wait(_KILL_SECONDS)
-                self.open_up()
+                give_away(closed, self._run_as_root)
         finally:
             self._close()
 
@@ -279,7 +286,8 @@ class _Container:
             if self._code is None:
                 code, said = self._container.exec_run(command, user="0")
                 return int(code), bytes(said)
-            return _run(self._client, self._launch, command)
+            launch = self._launch
+            return _run(self._client, launch.image, launch.job_folder, shared(launch), command)
         except docker.errors.APIError as error:
             return 1, str(error.explanation or error).encode()
 
@@ -343,18 +351,19 @@ def _refused(launch: Launch, error: docker.errors.APIError) -> RunnerError:
     return RunnerError(f"The Docker engine does not start {launch.image!r}: {reason}")
 
 
-def _checkpoints(launch: Launch) -> list[Any]:
-    mount = launch.checkpoints
-    return [docker.types.Mount(str(mount.target), str(mount.source), type="bind")] if mount else []
+def _bound(folders: Iterable[SharedFolder]) -> list[Any]:
+    return [docker.types.Mount(str(each.target), str(each.source), type="bind") for each in folders]
 
 
-def _run(client: Any, launch: Launch, command: list[str]) -> tuple[int, bytes]:
-    """Run a command as root on the checkpoints of a container that has ended; its exit code and what it said."""
+def _run(
+    client: Any, image: str, job_folder: Path, folders: Iterable[SharedFolder], command: list[str]
+) -> tuple[int, bytes]:
+    """Run a command as root on what a container that has ended could write to; its exit code and what it said."""
     container = client.containers.create(
-        image=launch.image,
+        image=image,
         entrypoint=command,
-        mounts=_checkpoints(launch),
-        labels={JOB_LABEL: str(launch.job_folder)},
+        mounts=_bound(folders),
+        labels={JOB_LABEL: str(job_folder)},
         network_mode="none",
         user="0",
     )

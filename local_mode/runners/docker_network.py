@@ -1,5 +1,6 @@
 """The network of a job's own that connects its hosts, in a Docker engine."""
 
+import ipaddress
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -17,19 +18,24 @@ ROOT_LABEL = "local_mode.root"
 HOST_LABEL = "local_mode.host"
 
 
-def private_network(client: Any, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
-    """Make a bridge for the hosts of one job.
+def private_network(
+    client: Any, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool, interface: str = ""
+) -> Network:
+    """Make a bridge for the hosts of one job; they see it as `interface`, or as Docker's own name for the first.
 
     Raises:
         RunnerError: the engine makes none.
     """
     name = network_name(job_folder)
+    # Without an address of this machine on it: an internal bridge alone still leads to its host.
+    options = {"com.docker.network.bridge.inhibit_ipv4": "true"} if isolated else {}
+    if interface:
+        options["com.docker.network.container_iface_prefix"] = interface.removesuffix("0")
     try:
         network = client.networks.create(
             name,
             internal=isolated,
-            # Without an address of this machine on it: an internal bridge alone still leads to its host.
-            options={"com.docker.network.bridge.inhibit_ipv4": "true"} if isolated else {},
+            options=options,
             labels=labels(job_folder),
         )
     except docker.errors.APIError as error:
@@ -52,9 +58,16 @@ def labels(job_folder: Path) -> dict[str, str]:
 
 
 def gateway_of(network: Any) -> str:
-    """This machine's address on a bridge; empty when the engine does not tell."""
-    settings = network.attrs.get("IPAM", {}).get("Config") or []
-    return next((str(each["Gateway"]).partition("/")[0] for each in settings if "." in each.get("Gateway", "")), "")
+    """This machine's address on a bridge; empty when the engine does not tell.
+
+    A new engine tells no gateway of its own bridge until it starts again; it takes the first address of the subnet.
+    """
+    for each in network.attrs.get("IPAM", {}).get("Config") or []:
+        if "." in (gateway := each.get("Gateway", "")):
+            return str(gateway).partition("/")[0]
+        if not gateway and "." in (subnet := each.get("Subnet", "")):
+            return str(ipaddress.IPv4Network(subnet, strict=False)[1])
+    return ""
 
 
 def remove_network(network: Any) -> None:

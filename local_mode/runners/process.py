@@ -61,10 +61,16 @@ class ProcessRunner:
         )
 
     def check(
-        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, checkpoint_path: Path | None = None
-    ) -> None:
-        """Refuse an image with no stand-in, and what needs bubblewrap where it is not used."""
+        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, interface: str = "",
+        checkpoint_path: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Refuse an image with no stand-in, what no process has, and what needs bubblewrap where it is not used."""
         find(self._stand_ins, image, why_no_docker=self._why_no_docker)
+        if interface:
+            raise RunnerError(
+                f"The choice nic is {interface!r}, but a process has this machine's own interface, lo; use "
+                "--runtime docker, or leave it."
+            )
         if network_isolation and self._why_plain:
             raise RunnerError(
                 f"EnableNetworkIsolation is true, but {self._why_plain}, so a process cannot be isolated; "
@@ -92,7 +98,7 @@ class ProcessRunner:
         """Loopback."""
         return "lo"  # whatever else the machine has is not the job's
 
-    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool, interface: str = "") -> Network:
         """Loopback has an address for every host; in a namespace of the job's own where it is isolated."""
         if len(hosts) == 1 or not isolated:
             return Network(hosts=hosts, gateway="127.0.0.1")

@@ -20,10 +20,12 @@ def mark(job_folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelMount:
-    """A folder that the container sees, read-only, as the folder of a channel."""
+    """A folder that the container sees as the folder of a channel."""
 
     channel: str
     source: Path
+    writable: bool = False
+    """For a copy, which is the job's own; a folder that is bound in place of one is its owner's."""
 
 
 def _nothing() -> None:
@@ -31,7 +33,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointMount:
+class SharedFolder:
     """A folder of this machine that the container reads and writes at a path of its own while it runs."""
 
     source: Path
@@ -66,7 +68,7 @@ class Launch:
     opt_ml: Path
     """Tree to be found at /opt/ml, with FIFOs coming and going in input/data."""
     mounts: tuple[ChannelMount, ...] = ()
-    checkpoints: CheckpointMount | None = None
+    checkpoints: SharedFolder | None = None
     """None without a CheckpointConfig."""
     entrypoint: tuple[str, ...] | None = None
     """Replaces the image's own entry point; None leaves that."""
@@ -147,9 +149,10 @@ class Runner(Protocol):
         ...
 
     def check(
-        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, checkpoint_path: Path | None = None
-    ) -> None:
-        """Refuse now what `connect` and `start` would refuse; `checkpoint_path` is CheckpointMount.target to be.
+        self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, interface: str = "",
+        checkpoint_path: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Refuse now what `connect` and `start` would refuse; `checkpoint_path` is SharedFolder.target to be.
 
         Raises:
             LocalModeError: the job cannot run here; the text says why and what to do.
@@ -160,8 +163,10 @@ class Runner(Protocol):
         """Name of the interface that the job's hosts reach each other by."""
         ...
 
-    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool, interface: str = "") -> Network:
         """Make what these hosts of a job reach each other by; `isolated`, nothing else is reached by it.
+
+        `interface` is a name of the hosts' interface, where it is not to be what `network_interface` says.
 
         Raises:
             LocalModeError: it cannot be made.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import docker
 
+from local_mode.jobs.choices import parse as parse_choices
 from local_mode.jobs.create import create
 from local_mode.jobs.execution import Settings
 from local_mode.jobs.rules import parse
@@ -102,11 +103,13 @@ class Lab:
     def root(self):
         return self.folder / "root"
 
-    def start(self, act, *, grace=30.0, **fields):
+    def start(self, act, *, grace=30.0, choose=(), **fields):
         self.count += 1
         request = parse(document(f"job-{self.count}", act, self.folder, **fields))
         recorder = Recorder()
-        settings = Settings(shm_bytes=64 << 20, grace_seconds=grace, region="eu-west-1", s3=self.s3)
+        settings = Settings(
+            shm_bytes=64 << 20, grace_seconds=grace, region="eu-west-1", s3=self.s3, choices=parse_choices(choose)
+        )
         job = create(request, runner=self.runner, root=self.root, console=recorder, settings=settings)
         return Run(job=job, recorder=recorder, lab=self)
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 from local_mode.errors import RunnerError
 from local_mode.jobs.store import Store
 from tests.contract.endpoint import BUCKET, Server
-from tests.contract.lab import JOB_LABEL, KEPT, Lab, document, eventually, launch
+from tests.contract.lab import JOB_LABEL, KEPT, Lab, assert_nothing_left, document, eventually, launch
 from tests.contract.test_command_line import NOBODY, as_user, end, follow_until_ready, python_for
 
 pytestmark = pytest.mark.contract("4.4", "D")
@@ -168,6 +169,56 @@ def test_4_4_user_who_is_not_root_can_sync_and_remove_what_root_wrote(kind, lab,
         assert kept(home / "kept") == {"locked/file": "x", "open": "y"}
         assert {path.name for path in (home / "root" / "jobs" / "closed").iterdir()} <= KEPT
         subprocess.run([*nobody, "rm", "-r", str(home / "root"), str(home / "kept")], check=True, timeout=20)
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.mark.contract("3.5", "U")
+def test_3_5_user_who_is_not_root_can_remove_what_root_wrote_to_a_channel(kind, lab):
+    if os.getuid() != 0:
+        pytest.skip("we are unprivileged: every other test of this suite shows it")
+    home = Path(f"/var/tmp/local-mode-channel-{os.getpid()}")
+    (home / "data").mkdir(parents=True)
+    (home / "data" / "a-1").write_text("one")
+    try:
+        # The beginning of a name, and so a copy.
+        channels = {"train": home / "data" / "a"}
+        request = document("closed", ["close_channel"], home, channels=channels, mode="File")
+        nobody = as_user(NOBODY, socket="/var/run/docker.sock" if kind == "docker" else None)
+        shutil.chown(home, NOBODY, NOBODY)
+        code, _, err = end(launch(kind, home, request, prefix=nobody, python=python_for(nobody)))
+
+        assert code == 0, err
+        assert {path.name for path in (home / "root" / "jobs" / "closed").iterdir()} <= KEPT
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.mark.contract("3.5", "U")
+@pytest.mark.parametrize("kind", ["docker"], indirect=True)
+def test_3_5_next_run_removes_what_root_wrote_to_a_channel_of_a_killed_one(kind, lab):
+    if os.getuid() != 0:
+        pytest.skip("we are unprivileged: we cannot be another user")
+    home = Path(f"/var/tmp/local-mode-channel-{os.getpid()}")
+    (home / "data").mkdir(parents=True)
+    (home / "data" / "a-1").write_text("one")
+    folder = home / "root" / "jobs" / "closed"
+    try:
+        channels = {"train": home / "data" / "a"}
+        request = document("closed", ["close_channel", "wait_for_stop"], home, channels=channels, mode="File")
+        nobody = as_user(NOBODY, socket="/var/run/docker.sock")
+        shutil.chown(home, NOBODY, NOBODY)
+        command = launch(kind, home, request, prefix=nobody, python=python_for(nobody))
+        log = folder / "logs" / "algo-1.log"
+        eventually(lambda: log.is_file() and "ready" in log.read_text(), 40)
+        command.send_signal(signal.SIGKILL)
+        command.communicate()
+        request = document("after", ["look"], home)
+        code, _, err = end(launch(kind, home, request, prefix=nobody, python=python_for(nobody)))
+
+        assert code == 0, err
+        assert "cleaned up after job closed" in err
+        assert_nothing_left(folder, lab.client)
     finally:
         shutil.rmtree(home)
 

@@ -93,6 +93,19 @@ def test_tmp_can_be_written(seen):
     assert "/tmp" in seen["can_write"]
 
 
+@pytest.mark.contract("4.5", "U", "a job that keeps its instance leaves the next one a fresh /tmp and /opt/ml")
+def test_job_after_one_that_keeps_its_instance_starts_afresh(lab):
+    resources = {
+        "InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1, "KeepAlivePeriodInSeconds": 600,
+    }  # fmt: skip
+    leave = 'cd "${TMPDIR:-/tmp}" && ls && touch left && cd "${SAGEMAKER_BASE_DIR:-/opt/ml}" && ls && touch left'
+    shell = {"ContainerEntrypoint": ["/bin/sh", "-c", leave]}
+    first, second = (lab.run(["look"], algorithm=shell, ResourceConfig=resources).recorder.lines for _ in range(2))
+
+    assert "input\n" in first
+    assert second == first
+
+
 @pytest.mark.contract("1.1", "I", "model/, output/ and output/data/ are there and can be written")
 def test_places_for_results_can_be_written(seen):
     assert len(seen["can_write"]) == 4, seen["can_write"]

@@ -10,9 +10,8 @@ import time
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_mode.runners import bubblewrap
+from local_mode.runners.docker_network import ROOT_LABEL
 from local_mode.runners.leftovers import temporary_folder
-from tests.containers import miss
 from tests.contract.endpoint import BUCKET, ENDED, Server, request
 from tests.contract.lab import KEPT, eventually, processes
 
@@ -64,7 +63,7 @@ def prepare(server):
     s3.put_object(Bucket=BUCKET, Key="in/a.txt", Body=b"alpha")
 
 
-def assert_clean(server, stream):
+def assert_clean(server, stream, client):
     """Right after a start: every job is known and has ended, and nothing of the dead service is left."""
     sagemaker = server.client("sagemaker")
     pages = sagemaker.get_paginator("list_training_jobs").paginate()
@@ -80,6 +79,11 @@ def assert_clean(server, stream):
         assert not temporary_folder(folder).exists()
     assert not [path for path in server.root.rglob("*") if path.is_fifo()]
     assert processes(server.root / "jobs") == []  # of any job: what marks a job's begins with this
+    if client is not None:
+        ours = {"label": f"{ROOT_LABEL}={server.root}"}
+        assert client.containers.list(all=True, filters=ours) == []
+        assert client.networks.list(filters=ours) == []
+        assert client.volumes.list(filters=ours) == []
     for name in stream.acknowledged:
         described = sagemaker.describe_training_job(TrainingJobName=name)
         if name in stream.seen:
@@ -91,23 +95,29 @@ def assert_clean(server, stream):
     assert not [path.name for path in server.root.iterdir() if path.name.endswith(".part")]
 
 
-@pytest.mark.parametrize("sandbox", ["bubblewrap", "plain"])
 @pytest.mark.parametrize("kills", [2, pytest.param(15, marks=pytest.mark.drill)])
 @pytest.mark.timeout(300)
-def test_service_killed_at_random_moments_starts_clean_and_knows_every_job(tmp_path, sandbox, kills):
-    if sandbox == "bubblewrap" and (reason := bubblewrap.why_not()):
-        miss(reason)
+def test_service_killed_at_random_moments_starts_clean_and_knows_every_job(tmp_path, kind, kills, request):
+    client = request.getfixturevalue("docker_client") if kind == "docker" else None
     chance, stream = random.Random(SEED), Stream()
-    path = "/nonexistent" if sandbox == "plain" else None
+    where = {
+        "path": "/nonexistent" if kind == "plain" else None,
+        "runtime": "docker" if kind == "docker" else "process",
+    }
     for number in range(kills):
-        server = Server.start(tmp_path, path=path)
+        server = Server.start(tmp_path, **where)
         try:
-            assert_clean(server, stream)
+            assert_clean(server, stream, client)
             prepare(server)
             if number == 0:
                 server.create("finished", ["end", 0])
                 stream.acknowledged.append("finished")
                 stream.seen["finished"] = facts(server.ended("finished"))
+            if number % 2:  # else it is by chance that a container is there when the kill comes
+                endless = f"endless-{number:02}"
+                server.create(endless, ["ignore_stop"])
+                stream.acknowledged.append(endless)
+                eventually(lambda name=endless, on=server: on.log_lines(name) == ["ready"])
             creating = threading.Thread(target=stream.run, args=(server,))
             creating.start()
             before = len(stream.acknowledged)
@@ -117,9 +127,9 @@ def test_service_killed_at_random_moments_starts_clean_and_knows_every_job(tmp_p
         finally:
             server.end(signal.SIGKILL)
         creating.join(60)
-    last = Server.start(tmp_path, path=path)
+    last = Server.start(tmp_path, **where)
     try:
-        assert_clean(last, stream)
+        assert_clean(last, stream, client)
     finally:
         assert last.end() == 0
     assert len(stream.acknowledged) >= 2

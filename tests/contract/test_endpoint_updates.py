@@ -85,6 +85,7 @@ def test_unknown_job_cannot_be_changed(sagemaker):
         sagemaker.update_training_job(TrainingJobName="none", ResourceConfig={"KeepAlivePeriodInSeconds": 60})
 
 
+@pytest.mark.contract("4.7", "U")
 def test_tuning_job_is_checked_then_refused_and_none_is_there(sagemaker):
     config = {
         "Strategy": "Random",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from local_mode.errors import LocalModeError
-from local_mode.runners.docker_network import JOB_LABEL, network_name
+from local_mode.runners.docker_network import JOB_LABEL, gateway_of, network_name
 from tests.contract.endpoint import BUCKET, LOGS, Server
 from tests.contract.lab import assert_nothing_left, document, eventually, launch, processes
 from tests.contract.test_command_line import NOBODY, as_user, python_for
@@ -23,7 +23,6 @@ from tests.contract.test_command_line import NOBODY, as_user, python_for
 pytestmark = pytest.mark.contract("1.3", "D")
 
 SEVERAL = pytest.mark.parametrize("kind", ["docker", "bubblewrap"], indirect=True)
-CHEAP = pytest.mark.parametrize("kind", ["bubblewrap"], indirect=True)
 COMMAND_SECONDS = 90
 
 
@@ -96,7 +95,7 @@ def test_2_2_resource_config_says_on_each_host_who_it_is_and_who_else_there_is(l
         }
 
 
-@CHEAP
+@SEVERAL
 def test_2_2_eleven_hosts_are_listed_as_text_and_all_meet(lab):
     seen = reports(lab.run(["meet"], ResourceConfig=hosts(11)))
 
@@ -112,7 +111,7 @@ def test_1_4_isolated_hosts_reach_each_other_and_nothing_else(lab):
     with socket.create_server(("0.0.0.0", 0)) as server:  # a container comes in by another address than loopback
         place = "127.0.0.1"
         if lab.kind == "docker":
-            place = lab.client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+            place = gateway_of(lab.client.networks.get("bridge"))
         outside = [place, server.getsockname()[1]]
         free = lab.run(["meet", outside], ResourceConfig=hosts(2))
         isolated = lab.run(["meet", outside], ResourceConfig=hosts(2), EnableNetworkIsolation=True)
@@ -142,8 +141,20 @@ def test_3_3_sharded_channels_are_divided_and_replicated_ones_are_not(lab, lette
     assert any("channel fast: every host's share is copied" in note for note in run.recorder.notes)
 
 
+@pytest.mark.contract("3.6", "D", "a FastFile channel that had to be copied is read-only all the same")
+@SEVERAL
+def test_3_6_fast_file_channel_that_was_copied_is_read_only(lab, source):
+    sharded = {"InputMode": "FastFile", "S3DataDistributionType": "ShardedByS3Key"}
+    run = lab.run(
+        ["write_channel"], ResourceConfig=hosts(2), InputDataConfig=[channel("train", f"{source}/", **sharded)]
+    )
+
+    assert set(run.report["seen"].values()) <= {"EROFS", "ENOENT"}
+    assert run.report["seen"]["add"] == "EROFS"
+
+
 @pytest.mark.contract("3.3", "I")
-@CHEAP
+@SEVERAL
 def test_3_3_host_with_no_share_has_an_empty_folder_and_streams_that_end_at_once(lab, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "a").write_text("a")
@@ -155,7 +166,7 @@ def test_3_3_host_with_no_share_has_an_empty_folder_and_streams_that_end_at_once
     assert seen["algo-2"]["found"] == {"file": [], "pipe": ["", ""]}
 
 
-@CHEAP
+@SEVERAL
 def test_3_4_shuffled_shards_differ_in_every_epoch_and_never_overlap(lab, lettered):
     shuffled = {"S3DataDistributionType": "ShardedByS3Key", "ShuffleConfig": {"Seed": 3}}
     channels = [channel("pipe", lettered, InputMode="Pipe", **shuffled)]
@@ -190,7 +201,7 @@ def test_2_2_and_3_3_groups_have_their_types_and_their_channels(lab, lettered):
 
 
 @pytest.mark.contract("3.3", "I")
-@CHEAP
+@SEVERAL
 def test_3_3_a_channel_of_some_groups_is_divided_among_their_hosts_alone(lab, lettered):
     sharded = {"InstanceGroupNames": ["m5"], "S3DataDistributionType": "ShardedByS3Key"}
     run = lab.run(
@@ -243,7 +254,7 @@ def test_4_3_stop_reaches_all_hosts_and_each_has_its_grace(lab, tmp_path):
 
 
 @pytest.mark.contract("4.3", "I")
-@CHEAP
+@SEVERAL
 def test_4_3_grace_ends_for_all_hosts_at_once(lab):
     run = lab.start(["ignore_stop"], ResourceConfig=hosts(2), grace=1.0)
     eventually(lambda: run.recorder.lines == ["ready\n", "ready\n"], 30)
@@ -314,7 +325,7 @@ def end(command):
 
 
 @pytest.mark.contract("command line", "U")
-@CHEAP
+@SEVERAL
 def test_command_line_says_whose_lines_and_channels_they_are(kind, lab, tmp_path, lettered):
     channels = [channel("pipe", lettered, InputMode="Pipe", S3DataDistributionType="ShardedByS3Key")]
     request = document("prefixed", ["tell"], tmp_path, ResourceConfig=hosts(2), InputDataConfig=channels)
@@ -356,7 +367,7 @@ def test_next_run_sweeps_all_hosts_of_a_killed_one_and_their_network(kind, lab, 
     assert_nothing_left(folder, lab.client)
 
 
-@CHEAP
+@pytest.mark.parametrize("kind", ["bubblewrap"], indirect=True)
 def test_isolated_hosts_share_a_network_for_an_unprivileged_user_too(kind, lab):
     if os.getuid() != 0:
         pytest.skip("we are unprivileged: 1.4 shows it")
@@ -374,9 +385,9 @@ def test_isolated_hosts_share_a_network_for_an_unprivileged_user_too(kind, lab):
         shutil.rmtree(home)
 
 
-@CHEAP
+@SEVERAL
 def test_4_6_every_host_has_a_log_stream_and_its_share_of_what_is_in_s3(kind, tmp_path):
-    server = Server.start(tmp_path)
+    server = Server.start(tmp_path, runtime="docker" if kind == "docker" else "process")
     try:
         s3 = server.client("s3")
         s3.create_bucket(Bucket=BUCKET)

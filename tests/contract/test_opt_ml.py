@@ -200,7 +200,7 @@ def test_place_of_the_model_is_described_while_the_job_runs(lab):
     assert run.end().packed("model.tar.gz") == {"early.bin": b"early"}
 
 
-@pytest.mark.contract("3.5", "U", "the files of a channel cannot be changed by the program")
+@pytest.mark.contract("3.5", "U", "a user's own folder, bound in place of a copy, cannot be changed by the program")
 @pytest.mark.parametrize("mode", ["File", "FastFile"])
 def test_channel_folder_is_read_only(lab, source, mode):
     if lab.kind == "plain":

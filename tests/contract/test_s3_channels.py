@@ -106,6 +106,19 @@ def test_3_5_files_lie_under_their_keys_cut_at_the_folder(s3_lab, store, mode):
     assert report["files"] == {"a.txt": "a", "deep/b.txt": "b", "none": ""}
 
 
+@pytest.mark.contract("3.5", "O", "files of a File channel that was copied can be changed, run and removed")
+def test_3_5_files_that_were_copied_are_the_programs_to_change(s3_lab, store):
+    objects = {"t/run.sh": b"#!/bin/sh\necho ran\n", "t/gone.txt": b"g", "p/a": b"a", "p/b": b"b"}
+    store.objects = dict(objects)
+    channels = [channel("train", "s3://b/t/", InputMode="File"), channel("pipe", "s3://b/p/", InputMode="Pipe")]
+    report = s3_lab.run(["use_channel", 2], InputDataConfig=channels).report
+
+    assert (report["said"], report["files"]) == ("ran\n", ["made", "run.sh"])
+    assert report["streamed"] == ["ab", "ab"]
+    assert report["beside"] == ("done" if s3_lab.kind == "plain" else "EROFS")
+    assert store.objects == objects
+
+
 def test_3_6_fast_file_is_read_only(s3_lab, store):
     store.objects = {"t/a.txt": b"a", "t/b.txt": b"b"}
     report = s3_lab.run(["write_channel"], channels={"train": "s3://b/t/"}, mode="FastFile").report

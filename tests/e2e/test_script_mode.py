@@ -1,4 +1,4 @@
-"""A script of one's own, in the real image, its code fetched from the embedded S3 inside the container."""
+"""A script of one's own, its code fetched from the embedded S3 in the container, or brought as channels (SDK v3)."""
 
 import io
 import json
@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from local_mode.runners import bubblewrap
+from tests.containers import miss
 from tests.contract.endpoint import BUCKET, Server
+from tests.contract.lab import IMAGE
 from tests.e2e.test_sdk import answer, program, typed
 
 SCRIPT = """
@@ -80,4 +83,37 @@ def test_estimator_of_sdk_v2_runs_a_script(server: Server, source: Path, pytorch
     ended = answer(said)
     assert ended["status"] == "Completed"
     assert "epochs=2 beside=found" in said
+    assert weights(server, ended["model"]) == b"trained"
+
+
+PLAIN_SCRIPT = """
+import argparse, os, pathlib
+import beside
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int)
+print(f"epochs={parser.parse_args().epochs} beside={beside.VALUE} image={os.environ.get('FROM_IMAGE')}", flush=True)
+pathlib.Path(os.environ["SM_MODEL_DIR"], "weights").write_text("trained")
+"""
+"""For SDK v3, whose drivers need no package in the image."""
+
+
+@pytest.fixture(params=["docker", "process"])
+def any_server(request: pytest.FixtureRequest, tmp_path: Path):
+    """An endpoint, and an image that it can run."""
+    if request.param == "process" and (reason := bubblewrap.why_not()):
+        miss(f"{reason}, and the drivers of SDK v3 name /opt/ml itself")
+    image = request.getfixturevalue("pytorch_image") if request.param == "docker" else IMAGE
+    made = Server.start(tmp_path, runtime=request.param)
+    yield made, image
+    made.end(signal.SIGKILL)
+    assert "Traceback" not in made.log.read_text()
+
+
+def test_model_trainer_of_sdk_v3_runs_a_script(any_server: tuple[Server, str], source: Path, tmp_path: Path):
+    server, image = any_server
+    (source / "train.py").write_text(PLAIN_SCRIPT)
+    ended = answer(typed(server, tmp_path, *program("v3", "v3_script.py", image, str(source))))
+
+    assert ended["status"] == "Completed"
+    assert f"epochs=2 beside=found image={'yes' if image == IMAGE else None}" in server.log_lines(ended["name"])
     assert weights(server, ended["model"]) == b"trained"

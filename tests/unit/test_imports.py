@@ -95,6 +95,7 @@ MAY_IMPORT = {
     },
     # No more than `env` and the pytest plugin need, which bring neither werkzeug nor botocore.
     **{key: set() for key in ("local_mode.api.hosts", "local_mode.api.tunnel", "local_mode.api.proxy_address")},
+    "local_mode.api.reach": {"local_mode.api.hosts", "local_mode.errors"},
     "local_mode.api.certificates": {"local_mode.endpoint", "cryptography"},
     # Of moto's S3 the objects lie on disk, which is a module of its own beside all else of AWS.
     "local_mode.aws": {"local_mode.aws_s3", "local_mode.object_store", "moto"},

@@ -368,6 +368,36 @@ def write_channel():
     report(seen=seen)
 
 
+def use_channel(epochs):
+    """Do to the files of channel `train` what a program may do to files of its own, while others are streamed."""
+    top = DATA / "train"
+    (top / "run.sh").chmod(0o755)
+    said = subprocess.run([str(top / "run.sh")], capture_output=True, text=True, check=True).stdout
+    (top / "made").mkdir()
+    (top / "made" / "new.txt").write_text("more")
+    (top / "made").chmod(0o700)
+    (top / "gone.txt").unlink()
+    streamed = []
+    for epoch in range(epochs):
+        with fifo("pipe", epoch) as stream:
+            streamed.append(stream.read().decode())
+    try:
+        (DATA / "beside").touch()
+        beside = "done"
+    except OSError as error:
+        beside = errno.errorcode[error.errno]
+    report(said=said, streamed=streamed, beside=beside, files=sorted(path.name for path in top.iterdir()))
+
+
+def close_channel(then=None):
+    """Leave a folder in channel `train` that only its owner may look into."""
+    locked = DATA / "train" / "locked"
+    locked.mkdir(mode=0o700)
+    (locked / "file").write_text("x")
+    if then:
+        globals()[then]()
+
+
 def end(code, failure=None, times=1):
     if failure is not None:
         (OUTPUT / "failure").write_text(failure * times, encoding="utf-8")

@@ -63,7 +63,7 @@ class FakeRunner:
     def network_interface(self, *, isolated, hosts):
         return "lo"
 
-    def connect(self, job_folder, hosts, *, isolated):
+    def connect(self, job_folder, hosts, *, isolated, interface=""):
         return Network(hosts=hosts)
 
     def start(self, launch):

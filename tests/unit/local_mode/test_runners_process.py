@@ -313,3 +313,21 @@ def test_network_is_removed_as_soon_as_the_engine_lets_it_go():
     docker_network.remove_network(SimpleNamespace(remove=remove))
 
     assert answers == []
+
+
+@pytest.mark.parametrize(
+    ("config", "address"),
+    [
+        ([{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}], "172.17.0.1"),
+        ([{"Subnet": "172.17.0.0/16"}], "172.17.0.1"),  # of an engine that started for the first time
+        ([{"Subnet": "10.9.8.1/24"}], "10.9.8.1"),
+        (
+            [{"Subnet": "fd00::/80", "Gateway": "fd00::1"}, {"Subnet": "10.0.0.0/24", "Gateway": "10.0.0.9/24"}],
+            "10.0.0.9",
+        ),
+        ([{"Subnet": "fd00::/80"}], ""),
+        (None, ""),
+    ],
+)
+def test_address_of_this_machine_on_a_bridge_is_the_gateway_or_the_first_of_its_subnet(config, address):
+    assert docker_network.gateway_of(SimpleNamespace(attrs={"IPAM": {"Config": config}})) == address
