@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from trainjob import cub200
 from trainjob.errors import DatasetError
 
@@ -72,7 +71,11 @@ WRONG_LINES = [
     ("classes.txt", "1 001.Auk\n3 003.Owl\n", r"classes\.txt has 2 classes that are not numbered 1 to 2"),
     ("classes.txt", "1 ..\n", r"classes\.txt, line 1 is '1 \.\.'"),
     ("image_class_labels.txt", "1 1\n2 one\n", r"image_class_labels\.txt, line 2 is '2 one'; it must be an id and the"),
-    ("train_test_split.txt", "1 1\n\n2 2\n", r"train_test_split\.txt, line 3 is '2 2'; it must be an id and 1 \(train\)"),
+    (
+        "train_test_split.txt",
+        "1 1\n\n2 2\n",
+        r"train_test_split\.txt, line 3 is '2 2'; it must be an id and 1 \(train\)",
+    ),
     ("bounding_boxes.txt", "1 1 2 3\n", r"bounding_boxes\.txt, line 1 is '1 1 2 3'; it must be an id, left, top"),
     ("bounding_boxes.txt", "1 1 2 nan 4\n", r"bounding_boxes\.txt, line 1 is '1 1 2 nan 4'"),
     ("bounding_boxes.txt", "1 1 2 3 0\n", r"bounding_boxes\.txt, line 1 is '1 1 2 3 0'"),
@@ -123,7 +126,9 @@ def test_long_list_of_ids_is_cut(published: Path):
 def test_label_outside_the_classes_is_named_with_its_photograph(label: int, published: Path):
     (published / "image_class_labels.txt").write_text(f"1 1\n2 {label}\n4 3\n7 3\n")
 
-    said = rf"image_class_labels\.txt gives id 2 \(001\.Auk/a_2\.jpg\) the class {label}, but classes\.txt has .* 1 to 3"
+    said = (
+        rf"image_class_labels\.txt gives id 2 \(001\.Auk/a_2\.jpg\) the class {label}, but classes\.txt has .* 1 to 3"
+    )
     with pytest.raises(DatasetError, match=said):
         cub200.read(published)
 
