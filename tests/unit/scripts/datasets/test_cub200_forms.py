@@ -69,6 +69,17 @@ def test_recordio_shards_are_what_pipe_mode_streams_of_the_augmented_manifest(
     assert streamed(folder / f"{channel}.manifest") == content(shards, channel)
 
 
+def test_name_with_signs_that_an_address_may_not_have_is_streamed_as_it_is(own_birds: Path, tmp_path: Path):
+    old, new = "Scarlet_Reedling_0001.jpg", "a 100 %25 #1? \u00e9.jpg"
+    images = own_birds / "images" / "001.Scarlet_Reedling"
+    (images / old).rename(images / new)
+    (own_birds / "images.txt").write_text((own_birds / "images.txt").read_text().replace(old, new))
+    folder, shards = (prepared(own_birds, tmp_path / form.name, form) for form in (JPEG, RECORDIO))
+
+    assert f"001.Scarlet_Reedling/{new}".encode() in content(shards, "train")
+    assert streamed(folder / "train.manifest") == content(shards, "train")
+
+
 def test_recordio_has_jpeg_label_box_and_key_of_each_photograph_as_records(drawn: Path, tmp_path: Path):
     folder, shards = (prepared(drawn, tmp_path / form.name, form) for form in (JPEG, RECORDIO))
 
