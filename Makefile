@@ -8,7 +8,7 @@ PYTHON3 ?= python3
 FRAMEWORK ?= pytorch
 DATASET ?= cifar10
 INPUT_MODE ?= Pipe
-FORMAT ?= fixed
+FORMAT ?=
 RUNTIME ?= auto
 DATA ?=
 EPOCHS ?=
@@ -54,8 +54,8 @@ local-down: host ## stop it and its jobs
 	@$(VENV)/python -m local_mode down
 
 .PHONY: data
-data: host ## download the data set into data/ (CIFAR-10: 170 MB); FORMAT
-	@$(VENV)/python scripts/prepare_data.py "$$DATASET" --format "$$FORMAT"
+data: host ## download the data set into data/ (cifar10: 170 MB, cub200: 1.2 GB); DATASET FORMAT
+	@$(VENV)/python scripts/prepare_data.py "$$DATASET" $(if $(FORMAT),--format "$$FORMAT")
 
 example/%: host ## run a script of one's own, as in example/byo_script; INPUT_MODE RUNTIME PYTHON
 	@exec $(VENV)/python examples/run.py "$*" --input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --python "$$PYTHON"

@@ -4,13 +4,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from trainjob import metrics
-from trainjob.contract import FILE
+from trainjob.contract import FILE, PIPE
 
 from local_mode.runners.choose import choose
 from scripts.build_image import image_name
@@ -33,8 +34,12 @@ class LocalJob:
     input_mode: str
     """Of all channels but `code`."""
     channels: Mapping[str, Path]
-    """Folder by channel."""
+    """By channel its folder, or its augmented manifest."""
     hyperparameters: Mapping[str, str]
+    attributes: Sequence[str] = ()
+    """What is streamed of each line, where all channels but `code` are augmented manifests."""
+    metrics: Sequence[str] = metrics.NAMES
+    """What the program reports."""
     content_type: str | None = None
     """Of all channels but `code`."""
     code: Path | None = None
@@ -48,7 +53,8 @@ class LocalJob:
 def build_request(job: LocalJob, name: str) -> dict[str, Any]:
     """The CreateTrainingJob request of a job."""
     declared = {"ContentType": job.content_type} if job.content_type else {}
-    channels = [_channel(channel, folder) | declared for channel, folder in job.channels.items()]
+    channel_of = partial(_lines, attributes=job.attributes) if job.attributes else _channel
+    channels = [channel_of(channel, path) | declared for channel, path in job.channels.items()]
     if job.code:
         channels.append(_channel("code", job.code) | {"InputMode": FILE})
     return {
@@ -58,7 +64,7 @@ def build_request(job: LocalJob, name: str) -> dict[str, Any]:
         "AlgorithmSpecification": {
             "TrainingImage": image_name(job.framework),
             "TrainingInputMode": job.input_mode,
-            "MetricDefinitions": metrics.definitions(),
+            "MetricDefinitions": metrics.definitions(job.metrics),
         },
         "RoleArn": ROLE,
         "InputDataConfig": channels,
@@ -114,6 +120,16 @@ def stand_in(framework: str, python: str | None) -> dict[str, Any]:
 def _channel(name: str, folder: Path) -> dict[str, Any]:
     source = {"S3DataType": "S3Prefix", "S3Uri": _folder_uri(folder)}
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def _lines(name: str, manifest: Path, attributes: Sequence[str]) -> dict[str, Any]:
+    source = {
+        "S3DataType": "AugmentedManifestFile",
+        "S3Uri": manifest.resolve().as_uri(),
+        "AttributeNames": list(attributes),
+    }
+    wrapped = {"RecordWrapperType": "RecordIO", "InputMode": PIPE}  # the one mode and framing that lines can have
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}} | wrapped
 
 
 def _folder_uri(folder: Path) -> str:

@@ -11,25 +11,26 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trainjob.contract import INPUT_MODES
+from trainjob.contract import INPUT_MODES, PIPE
 from trainjob.errors import TrainJobError
 
 from local_mode import host
 from local_mode.errors import LocalModeError
 from local_mode.runners.choose import RUNTIMES
-from scripts.datasets import cifar10, shards
-from scripts.datasets.forms import FIXED, FORMS, Form
+from scripts.datasets import shards
+from scripts.datasets.catalogue import DATASETS, default_form
+from scripts.datasets.forms import JPEG, RECORDIO, Form
+from scripts.datasets.photographs import ATTRIBUTES, manifest_name
 from scripts.datasets.shards import Sharding
 from scripts.environments.environment import ROOT, SetupError, say, shown
 from scripts.local_job import STATE, LocalJob, hand_over
-
-DATASETS = ("cifar10",)
 
 
 class UsageError(Exception):
@@ -61,22 +62,30 @@ def plan(arguments: argparse.Namespace) -> LocalJob:
     check("FRAMEWORK", arguments.framework, frameworks)
     check("DATASET", arguments.dataset, DATASETS)
     check("INPUT_MODE", arguments.input_mode, INPUT_MODES)
-    check("FORMAT", arguments.format, FORMS)
+    dataset = DATASETS[arguments.dataset]
+    form_name = arguments.format or default_form(dataset).name
+    check("FORMAT", form_name, dataset.FORMS)
     check("RUNTIME", arguments.runtime, RUNTIMES)
-    hyperparameters = {"dataset": arguments.dataset} | read_hyperparameters(arguments.hyperparameters)
+    hyperparameters = read_hyperparameters(arguments.hyperparameters)
     if arguments.epochs:
         if "epochs" in hyperparameters:
             raise UsageError(f"EPOCHS={arguments.epochs}, and HP gives epochs={hyperparameters['epochs']}; give one")
         hyperparameters["epochs"] = arguments.epochs
-    form, mode = FORMS[arguments.format], arguments.input_mode
+    form, mode = dataset.FORMS[form_name], arguments.input_mode
     data = find_data(arguments.dataset, arguments.data, arguments.state, form)
+    manifest = shards.read_manifest(data) or {}
+    lines = form is JPEG and mode == PIPE  # photographs in a FIFO need a frame, and their labels beside them
+    if lines:
+        _refuse_other_place(data, manifest)
     return LocalJob(
         framework=arguments.framework,
         label=f"{arguments.framework}-{arguments.dataset}-{mode.lower()}",
         input_mode=mode,
-        content_type=form.content_type,
-        channels={channel: data / channel for channel in ("train", "validation")},
-        hyperparameters=hyperparameters,
+        content_type=RECORDIO.content_type if lines else form.content_type,
+        channels={channel: data / (manifest_name(channel) if lines else channel) for channel in dataset.CHANNELS},
+        attributes=ATTRIBUTES if lines else (),
+        hyperparameters={"dataset": arguments.dataset} | dataset.hyperparameters(manifest) | hyperparameters,
+        metrics=dataset.METRICS,
         state=arguments.state,
     )
 
@@ -102,41 +111,60 @@ def read_hyperparameters(text: str) -> dict[str, str]:
     return result
 
 
-def find_data(dataset: str, given: str, state: Path, form: Form = FIXED) -> Path:
+def find_data(dataset: str, given: str, state: Path, form: Form | None = None) -> Path:
     """The folder of prepared channels: from the folder given, else what `make data` left, else drawn.
 
     Raises:
-        UsageError: The folder given was prepared in another form.
+        UsageError: The folder given was prepared from another data set, or in another form.
         TrainJobError: The folder given does not hold the data set.
     """
+    module = DATASETS[dataset]
+    form = form or default_form(module)
     downloads = ROOT / "data"
     downloaded = downloads / form.folder(dataset)
     if given:
         folder = Path(given).expanduser().resolve()
         if manifest := shards.read_whole(folder):
-            if manifest["format"] != form.name:
-                raise UsageError(
-                    f"FORMAT={form.name}, but {folder} was prepared as {manifest['format']}; "
-                    f"give FORMAT={manifest['format']}, or the folder of the published files"
-                )
+            _refuse_otherwise_prepared(folder, manifest, dataset, form)
             say(f"data: {folder}, prepared before")
             return folder
         out = state / "data" / form.folder(f"{dataset}-{sha256(bytes(folder)).hexdigest()[:8]}")
-        source: cifar10.Source = cifar10.Published(folder)
+        source = module.Published(folder)
         news = f"the published files in {folder}"
     elif shards.read_manifest(downloaded):
         say(f"data: {shown(downloaded)}, as `make data` left it")
         return downloaded
-    elif (downloads / cifar10.ARCHIVE.name).exists():
-        out, source = downloaded, cifar10.Downloaded(downloads)
+    elif (downloads / module.ARCHIVE.name).exists():
+        out, source = downloaded, module.Downloaded(downloads)
         news = "the archive that `make data` left"
     else:
-        out, source = state / "data" / form.folder(f"{dataset}-sample"), cifar10.Drawn()
+        out, source = state / "data" / form.folder(f"{dataset}-sample"), module.Drawn()
         news = f"a drawn sample, not {dataset} itself (`make data` downloads that, DATA=DIR takes its files from DIR)"
-    manifest = cifar10.prepare(source, out, Sharding(form=form))
-    train, validation = (shards.count_records(manifest, channel) for channel in ("train", "validation"))
-    say(f"data: {news}: {train:,} + {validation:,} records")
+    manifest = module.prepare(source, out, Sharding(form=form))
+    counts = [f"{shards.count_records(manifest, channel):,}" for channel in module.CHANNELS]
+    say(f"data: {news}: {' + '.join(counts)} records")
     return out
+
+
+def _refuse_otherwise_prepared(folder: Path, manifest: Mapping[str, Any], dataset: str, form: Form) -> None:
+    if manifest["dataset"] != dataset:
+        raise UsageError(
+            f"DATASET={dataset}, but {folder} was prepared from {manifest['dataset']}; give "
+            f"DATASET={manifest['dataset']}, or another folder"
+        )
+    if manifest["format"] != form.name:
+        raise UsageError(
+            f"FORMAT={form.name}, but {folder} was prepared as {manifest['format']}; "
+            f"give FORMAT={manifest['format']}, or the folder of the published files"
+        )
+
+
+def _refuse_other_place(folder: Path, manifest: Mapping[str, Any]) -> None:
+    if manifest["uri"] != folder.resolve().as_uri():
+        raise UsageError(
+            f"The manifests in {folder} refer to {manifest['uri']}, not to that folder; give INPUT_MODE=File, or "
+            "prepare it anew where it is to stay, without --uri"
+        )
 
 
 def check(variable: str, value: str, options: Iterable[str]) -> None:
@@ -154,7 +182,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--framework", default="pytorch", help="image to run, a key of images.json (%(default)s)")
     parser.add_argument("--dataset", default="cifar10", help="what to train on (%(default)s)")
     parser.add_argument("--input-mode", default="Pipe", help="Pipe, File or FastFile (%(default)s)")
-    parser.add_argument("--format", default="fixed", help="fixed, tfrecord or recordio (%(default)s)")
+    parser.add_argument("--format", default="", help="of the records (the data set's own)")
     parser.add_argument("--runtime", default="auto", help="auto, docker or process (%(default)s)")
     parser.add_argument("--data", default="", metavar="DIR", help="folder of the published files, or its parent")
     parser.add_argument("--epochs", default="", metavar="N", help="passes over the data (the program's default)")

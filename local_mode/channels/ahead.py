@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from types import TracebackType
+from typing import cast
 
 from local_mode.channels.objects import Found, ObjectError, Part, Readable, Remote, Source
 
@@ -125,6 +127,7 @@ class Ahead:
         """`coming` may be endless and may raise: that is raised at its turn. Bytes among it are handed through."""
         self._coming, self._pool, self._free = iter(coming), pool, memory
         self._queue: deque[_Fetched | Wanted | bytes | Exception] = deque()
+        self._fetched: deque[_Fetched] = deque()  # those of the queue: `fill` looks through them for every record
         self._is_over = False
         self._stop = threading.Event()
 
@@ -140,6 +143,7 @@ class Ahead:
             if isinstance(item, _Fetched):
                 with closing(item):
                     yield item.wanted
+                self._fetched.popleft()
             else:
                 yield item
             self._queue.popleft()
@@ -162,7 +166,7 @@ class Ahead:
     def fill(self) -> None:
         """Ask for parts until the memory is spoken for; first objects first."""
         while self._free > 0:
-            item = next((item for item in self._queue if isinstance(item, _Fetched) and item.is_unasked()), None)
+            item = next((item for item in self._fetched if item.is_unasked()), None)
             if item is not None:
                 self.ask(item)
             elif self._is_over or len(self._queue) >= _OBJECTS:
@@ -184,9 +188,8 @@ class Ahead:
     def close(self) -> None:
         """Nothing more is wanted."""
         self._stop.set()
-        for item in self._queue:
-            if isinstance(item, _Fetched):
-                item.close()
+        for item in self._fetched:
+            item.close()
 
     def __enter__(self) -> "Ahead":
         return self
@@ -203,7 +206,15 @@ class Ahead:
             self._queue.append(error)
             self._is_over = True
         else:
-            if isinstance(item, Wanted) and isinstance(item.source, Remote):
-                self._queue.append(_Fetched(item, item.source, self, item.found))
+            if isinstance(item, Wanted) and _is_remote(type(item.source)):
+                fetched = _Fetched(item, cast(Remote, item.source), self, item.found)
+                self._fetched.append(fetched)
+                self._queue.append(fetched)
             else:
                 self._queue.append(item)
+
+
+@cache
+def _is_remote(kind: type[Source]) -> bool:
+    """Whether that is a store far away: to ask a protocol takes as long as to open a file."""
+    return issubclass(kind, Remote)

@@ -1,12 +1,13 @@
 """Records as shards with a manifest: a folder that is there whole or not at all."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any
 import numpy as np
 from trainjob.errors import DatasetError, OutputError, RecordError
 
-from scripts.datasets.forms import FIXED, Form, Rows, ToExample
+from scripts.datasets.forms import FIXED, Form, Rows
 
 MANIFEST = "manifest.json"
+UNPACKED = "unpacked"
+"""What lies in a folder while it is written, and is cleared away at the end."""
 SHARDS = 5
 """Of the train channel, where nobody says otherwise: as many as CIFAR-10 was published in."""
 _BLOCK_RECORDS = 4096
@@ -32,7 +35,6 @@ class Records:
     """Length of a record."""
     check: Callable[[Rows, int], None]
     """Raises RecordError on rows that are not what they should be; gets them and the first one's number."""
-    to_example: ToExample
 
     @property
     def total(self) -> int:
@@ -59,7 +61,7 @@ class Records:
 
 @dataclass(frozen=True, kw_only=True)
 class Sharding:
-    """How a data set is laid into files: the form of the records, and where a file ends."""
+    """How a data set is laid into files: the form of the records, and where a file of them ends."""
 
     form: Form = FIXED
     shards: int | None = None
@@ -73,31 +75,39 @@ class Sharding:
                 f"--shards {self.shards} and --shard-mb {self.shard_mb:g} are both given, but each follows from the "
                 "other; give one"
             )
+        if self.form.write is None and (self.shards is not None or self.shard_mb is not None):
+            raise DatasetError(
+                f"--shards and --shard-mb are for shards, but as {self.form.name} each record is a file of its own; "
+                "leave them out, or give another --format"
+            )
         if self.shard_mb is not None and not 0 < self.shard_mb < math.inf:
             raise DatasetError(f"--shard-mb {self.shard_mb:g} is no size of a file; give a number above 0")
 
     def identity(self) -> dict[str, Any]:
         """What the manifest keeps of it; equal identities give equal shards."""
+        if self.form.write is None:
+            return {"format": self.form.name}
         size = {"shards": self._count("train")} if self.shard_mb is None else {"shard_mb": self.shard_mb}
         return {"format": self.form.name} | size
 
-    def lengths(self, channel: str, records: Records) -> list[int]:
+    def lengths(self, channel: str, sizes: Sequence[int]) -> list[int]:
         """How many records each shard of a channel gets.
+
+        Args:
+            channel: its name.
+            sizes: bytes of each record in this form.
 
         Raises:
             DatasetError: They cannot be divided so.
         """
-        total, count = records.total, self._count(channel)
+        total, count = len(sizes), self._count(channel)
         if self.shard_mb is not None:
-            # The first stands for all: only where RecordIO's magic is in a picture is one longer, by a few bytes.
-            size = len(self.form.encode(next(records.blocks(0, 1)), records.to_example))
-            most = round(self.shard_mb * 1e6) // size
-            if most < 1:
+            if (longest := max(sizes, default=0)) > self.shard_mb * 1e6:
                 raise DatasetError(
-                    f"--shard-mb {self.shard_mb:g} is less than a record, which has {size:,} bytes as "
-                    f"{self.form.name}; give {size / 1e6:g} or more"
+                    f"--shard-mb {self.shard_mb:g} is less than a record, which has {longest:,} bytes as "
+                    f"{self.form.name}; give {longest / 1e6:g} or more"
                 )
-            return [min(most, total - start) for start in range(0, total, most)]
+            return _fill(sizes, round(self.shard_mb * 1e6))
         if not 1 <= count <= total:
             raise DatasetError(f"{total} records of channel '{channel}' cannot be {count} shards; give 1 to {total}")
         return [total // count + (number < total % count) for number in range(count)]
@@ -168,46 +178,89 @@ def replacing(folder: Path) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def write_channel(root: Path, channel: str, records: Records, form: Form, lengths: Sequence[int]) -> list[Shard]:
-    """Copies records, in order, into shards.
+def bring(
+    out: Path, identity: Mapping[str, Any], write: Callable[[Path], Mapping[str, Any]], *, room: str
+) -> dict[str, Any]:
+    """Brings a folder in line with what it is to hold, if it is not.
+
+    Args:
+        out: the folder; made, or replaced as a whole.
+        identity: what the manifest is to say of it; a folder that says the same and is whole is left alone.
+        write: writes the channels into an empty folder; what it returns the manifest says as well, `channels` among it.
+        room: about what a full disk lacks, for the error.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        with alone(out):
+            found = read_whole(out) or {}
+            if any(found.get(key) != value for key, value in identity.items()):
+                with replacing(out) as work:
+                    write_manifest(work, {**identity, **write(work)})
+                    shutil.rmtree(work / UNPACKED, ignore_errors=True)
+    except OSError as error:
+        remedy = f"free some {room} there, or give" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "give"
+        raise OutputError(f"Cannot prepare {out}: {error}; {remedy} another place (--out DIR)") from error
+    manifest = read_manifest(out)
+    assert manifest is not None  # noqa: S101 - written or checked above, under the lock
+    return manifest
+
+
+def write_shards(
+    root: Path, channel: str, suffix: str, lengths: Sequence[int], encode: Callable[[int, int], Iterable[memoryview]]
+) -> list[Shard]:
+    """Writes a channel's records, in order, into shards.
 
     Args:
         root: where the channel's folder is made.
         channel: its name.
-        records: what to copy.
-        form: what they become.
+        suffix: of the shards' names.
         lengths: records of each shard.
-
-    Raises:
-        DatasetError: A record is not what it should be.
+        encode: the bytes of the records from one number up to another, some at a time.
     """
     (root / channel).mkdir()
     width = max(3, len(str(len(lengths) - 1)))  # names must sort as numbers do
     shards, start = [], 0
     for number, length in enumerate(lengths):
-        name = f"{channel}/part-{number:0{width}d}{form.suffix}"
-        encoded = (form.encode(rows, records.to_example) for rows in records.blocks(start, start + length))
-        shards.append(_write_shard(root / name, name, length, encoded))
+        name = f"{channel}/part-{number:0{width}d}{suffix}"
+        shards.append(write_file(root, name, length, encode(start, start + length)))
         start += length
     return shards
 
 
-def write_manifest(root: Path, manifest: dict[str, Any], channels: Mapping[str, Sequence[Shard]]) -> None:
+def write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
     """Writes the manifest, which makes the folder a prepared data set."""
-    manifest = manifest | {"channels": {name: [asdict(shard) for shard in found] for name, found in channels.items()}}
-    (root / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    channels = {name: [asdict(shard) for shard in found] for name, found in manifest["channels"].items()}
+    (root / MANIFEST).write_text(json.dumps({**manifest, "channels": channels}, indent=2) + "\n")
 
 
-def _write_shard(path: Path, name: str, records: int, encoded: Iterator[memoryview]) -> Shard:
+def write_file(root: Path, name: str, records: int, parts: Iterable[bytes | memoryview]) -> Shard:
+    """Writes one file of a channel, part after part."""
     digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for part in encoded:
+    with (root / name).open("wb") as file:
+        for part in parts:
             digest.update(part)
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
         size = file.tell()
     return Shard(file=name, records=records, bytes=size, sha256=digest.hexdigest())
+
+
+def _fill(sizes: Sequence[int], most: int) -> list[int]:
+    """How many records each file gets, so that none is longer than `most` bytes; no record is."""
+    lengths, filled = [0], 0
+    for size in sizes:
+        if filled + size > most:
+            lengths.append(0)
+            filled = 0
+        lengths[-1] += 1
+        filled += size
+    return lengths
 
 
 def _size(path: Path) -> int:

@@ -29,3 +29,15 @@ def test_values_reach_a_script_without_a_shell_reading_them(tmp_path: Path):
     assert arguments[arguments.index("--data") + 1] == "a  b"
     assert arguments[arguments.index("--input-mode") + 1] == "Pipe"
     assert arguments[arguments.index("--format") + 1] == "tfrecord"
+
+
+def test_data_are_prepared_in_the_form_given_or_else_in_their_own(tmp_path: Path):
+    (tmp_path / "python").write_text("#!/bin/sh\nprintf '%s\\n' \"$*\"\n")
+    (tmp_path / "python").chmod(0o755)
+
+    def run(*values: str) -> str:
+        command = ["make", "data", *values, "PYTHON3=true", f"VENV={tmp_path}"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert run("DATASET=cub200") == "scripts/prepare_data.py cub200"
+    assert run("FORMAT=tfrecord") == "scripts/prepare_data.py cifar10 --format tfrecord"

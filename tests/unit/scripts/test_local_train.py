@@ -1,6 +1,6 @@
 import json
 import tarfile
-from functools import partialmethod
+from functools import partial, partialmethod
 from pathlib import Path
 
 import pytest
@@ -8,9 +8,9 @@ import pytest
 from local_mode.jobs.rules import parse
 from local_mode.runners.stand_in import read_stand_ins
 from scripts import local_job, local_train
-from scripts.datasets import cifar10, drawing
+from scripts.datasets import cifar10, cub200, drawing
 from scripts.datasets.archive import Archive
-from scripts.datasets.forms import FIXED, FORMS, TFRECORD
+from scripts.datasets.forms import FIXED, FORMS, JPEG, RECORDIO, TFRECORD
 from scripts.datasets.shards import Sharding
 from scripts.local_job import LocalJob, build_request
 from scripts.local_train import UsageError, find_data, read_hyperparameters
@@ -135,9 +135,10 @@ def test_hyperparameters_that_cannot_be_read_are_quoted_back(text: str, said: st
     ("arguments", "said"),
     [
         (["--framework", "keras"], "FRAMEWORK=keras is unknown; it can be: pytorch"),
-        (["--dataset", "mnist"], "DATASET=mnist is unknown; it can be: cifar10"),
+        (["--dataset", "mnist"], "DATASET=mnist is unknown; it can be: cifar10, cub200\n"),
         (["--input-mode", "pipe"], "INPUT_MODE=pipe is unknown; it can be: File, FastFile, Pipe"),
         (["--format", "parquet"], "FORMAT=parquet is unknown; it can be: fixed, tfrecord, recordio"),
+        (["--dataset", "cub200", "--format", "fixed"], "FORMAT=fixed is unknown; it can be: jpeg, recordio, tfrecord"),
         (["--runtime", "podman"], "RUNTIME=podman is unknown; it can be: auto, docker, process"),
         (["--epochs", "2", "--hyperparameters", "epochs=3"], "EPOCHS=2, and HP gives epochs=3; give one"),
         (["--data", "/nowhere"], "There is no folder /nowhere"),
@@ -227,3 +228,115 @@ def test_archive_that_was_downloaded_serves_every_form(
 
     assert data == empty_data_folder.with_name("cifar10-tfrecord")
     assert "data: the archive that `make data` left: 10,000 + 2,000 records" in capsys.readouterr().err
+
+
+@pytest.fixture
+def few_birds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drawn sample of photographs that is drawn in less time."""
+    monkeypatch.setattr(cub200.birds, "write", partial(cub200.birds.write, photographs=10))
+
+
+def planned_birds(state: Path, *arguments: str) -> LocalJob:
+    return local_train.plan(local_train._parse(["--dataset", "cub200", "--state", str(state), *arguments]))
+
+
+@pytest.mark.usefixtures("few_birds")
+def test_photographs_are_streamed_by_their_augmented_manifests(tmp_path: Path):
+    document = build_request(planned_birds(tmp_path / "state"), "a-name")
+
+    assert parse(document).TrainingJobName == "a-name"
+    assert [channel["ChannelName"] for channel in document["InputDataConfig"]] == ["train", "validation", "test"]
+    for channel in document["InputDataConfig"]:
+        manifest = tmp_path / "state" / "data" / "cub200-sample" / f"{channel['ChannelName']}.manifest"
+        assert channel["DataSource"]["S3DataSource"] == {
+            "S3DataType": "AugmentedManifestFile",
+            "S3Uri": manifest.as_uri(),
+            "AttributeNames": ["source-ref", "label", "box", "key"],
+        }
+        assert manifest.is_file()
+        assert (channel["InputMode"], channel["RecordWrapperType"]) == ("Pipe", "RecordIO")
+        assert channel["ContentType"] == "application/x-recordio"
+
+
+@pytest.mark.usefixtures("few_birds")
+@pytest.mark.parametrize(
+    ("mode", "form", "suffix", "content_type"),
+    [
+        ("File", "", ".jpg", "application/x-image"),
+        ("FastFile", "jpeg", ".jpg", "application/x-image"),
+        ("Pipe", "recordio", ".rec", "application/x-recordio"),
+        ("FastFile", "tfrecord", ".tfrecord", "application/x-tfrecord"),
+    ],
+)
+def test_photographs_come_as_folders_or_shards_in_every_mode(
+    mode: str, form: str, suffix: str, content_type: str, tmp_path: Path
+):
+    planned = planned_birds(tmp_path / "state", "--input-mode", mode, "--format", form)
+
+    document = build_request(planned, "a-name")
+    assert parse(document).AlgorithmSpecification.TrainingInputMode == mode
+    for channel in document["InputDataConfig"]:
+        assert channel["DataSource"]["S3DataSource"]["S3DataType"] == "S3Prefix"
+        assert channel["ContentType"] == content_type
+    for folder in planned.channels.values():
+        assert suffix in {path.suffix for path in folder.rglob("*")}
+
+
+@pytest.mark.usefixtures("few_birds")
+def test_program_for_photographs_is_told_the_number_of_classes_unless_the_user_tells_it(tmp_path: Path):
+    assert planned_birds(tmp_path / "state").hyperparameters == {"dataset": "cub200", "classes": "10"}
+    told = planned_birds(tmp_path / "state", "--hyperparameters", "classes=12", "--epochs", "3")
+    assert told.hyperparameters == {"dataset": "cub200", "classes": "12", "epochs": "3"}
+
+
+@pytest.mark.usefixtures("few_birds")
+def test_metrics_of_photographs_are_found_in_the_log(tmp_path: Path):
+    document = build_request(planned_birds(tmp_path / "state"), "a-name")
+
+    assert {metric["Name"] for metric in document["AlgorithmSpecification"]["MetricDefinitions"]} == {
+        *("train:loss", "train:accuracy", "validation:loss", "validation:accuracy"),
+        *("validation:top5_accuracy", "test:loss", "test:accuracy", "test:top5_accuracy"),
+    }
+
+
+@pytest.mark.usefixtures("few_birds")
+def test_sample_of_photographs_is_announced_as_the_other_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = find_data("cub200", "", tmp_path / "state")
+
+    assert (data / "train" / "index.jsonl").exists()
+    said = "data: a drawn sample, not cub200 itself (`make data` downloads that, DATA=DIR takes its files from DIR): "
+    assert f"{said}40 + 10 + 50 records" in capsys.readouterr().err
+
+
+def test_photographs_given_go_before_those_that_make_data_left(
+    drawn: Path, empty_data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    left = empty_data_folder.with_name("cub200")
+    cub200.prepare(cub200.Published(drawn), left, Sharding(form=JPEG))
+
+    assert find_data("cub200", "", tmp_path / "state") == left
+    given = find_data("cub200", str(drawn.parent), tmp_path / "state")
+    assert given.parent == tmp_path / "state" / "data"
+    assert f"data: the published files in {drawn.parent}: 40 + 10 + 50 records" in capsys.readouterr().err
+
+
+def test_folder_prepared_from_another_data_set_is_refused(drawn: Path, tmp_path: Path):
+    cub200.prepare(cub200.Published(drawn), tmp_path / "prepared", Sharding(form=RECORDIO))
+
+    with pytest.raises(
+        UsageError, match="DATASET=cifar10, but .*prepared was prepared from cub200; give DATASET=cub200"
+    ):
+        find_data("cifar10", str(tmp_path / "prepared"), tmp_path / "state", RECORDIO)
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_manifests_that_refer_to_another_place_are_refused_in_pipe_mode_alone(moved: bool, drawn: Path, tmp_path: Path):
+    uri = None if moved else "s3://bucket/birds"
+    cub200.prepare(cub200.Published(drawn), tmp_path / "first", Sharding(form=JPEG), cub200.Treatment(uri=uri))
+    (tmp_path / "first").rename(tmp_path / "prepared")
+    given = ("--data", str(tmp_path / "prepared"))
+
+    with pytest.raises(UsageError, match=f"manifests in .*/prepared refer to {uri or 'file://.*/first'}, not to that"):
+        planned_birds(tmp_path / "state", *given)
+
+    assert planned_birds(tmp_path / "state", *given, "--input-mode", "File").channels["test"].is_dir()

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -87,3 +88,51 @@ def test_killed_command_leaves_nothing_that_looks_whole(tmp_path: Path):
 
     assert (tmp_path / "out" / "manifest.json").exists()
     assert not (tmp_path / ".out.unfinished").exists()
+
+
+def test_sample_of_photographs_is_prepared_and_said_how_to_stream_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert prepare_data.main(["cub200", "--sample", "--out", str(tmp_path / "out"), "--uri", "s3://bucket/birds"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(rf"{tmp_path}/out/train/: 270 records, jpeg, \d+\.\d MB in 272 file\(s\)", lines[0])
+    assert [line.split(": ")[1].split(",")[0] for line in lines[:3]] == ["270 records", "30 records", "300 records"]
+    assert lines[3] == (
+        f"for Pipe mode: {tmp_path}/out/<channel>.manifest, whose source-ref begin with s3://bucket/birds/"
+    )
+
+
+def test_options_of_photographs_reach_the_photographs(drawn: Path, tmp_path: Path):
+    options = ["--short-side", "256", "--validation", "0.2", "--format", "tfrecord", "--shards", "2"]
+
+    assert prepare_data.main(["cub200", "--from", str(drawn), "--out", str(tmp_path / "out"), *options]) == 0
+
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    told = {key: manifest[key] for key in ("dataset", "format", "shards", "short_side", "validation", "uri")}
+    assert told == {
+        "dataset": "cub200", "format": "tfrecord", "shards": 2, "short_side": 256, "validation": 0.2, "uri": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["cub200", "--short-side", "100"], "--short-side 100 is out of range; give 256 to 512"),
+        (["cub200", "--validation", "1"], "--validation 1 is no share"),
+        (["cub200", "--shards", "3"], "--shards and --shard-mb are for shards, but as jpeg"),
+        (["cub200", "--from", "nowhere"], "There is no folder nowhere; give the one that holds CUB_200_2011"),
+    ],
+)
+def test_impossible_option_of_photographs_is_one_clear_error(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert prepare_data.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize("wrong", [["cifar10", "--short-side", "256"], ["cifar10", "--format", "jpeg"], ["mnist"]])
+def test_what_a_data_set_has_not_is_refused_on_the_command_line(wrong: list[str]):
+    with pytest.raises(SystemExit, match="2"):
+        prepare_data.main(wrong)
