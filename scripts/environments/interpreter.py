@@ -15,7 +15,6 @@ from scripts.environments.environment import (
     Environment,
     SetupError,
     alone,
-    key_of,
     say,
     shown,
     write_whole,
@@ -64,7 +63,7 @@ def find(framework: str, python: str | None = None) -> Path:
     module, folder = entry["framework"], ROOT / entry["folder"]
     candidates = [python] if python else list(_active())
     needs: dict[str, str] = entry["needs"]
-    asked = {"named": bool(python), "candidates": candidates, "needs": needs, "locks": key_of(*wheels.locks(folder))}
+    asked = {"named": bool(python), "candidates": candidates, "needs": needs, "locks": wheels.key(folder)}
     note = ENVIRONMENTS / f"{framework}.json"
     remembered = _read(note, asked)
     if remembered is None:
@@ -122,7 +121,7 @@ def _probe(python: str, needs: Mapping[str, str]) -> Finding:
 
 
 def _make(framework: str, module: str, needs: Mapping[str, str], folder: Path) -> Finding:
-    environment, key = Environment(ENVIRONMENTS / framework), key_of(*wheels.locks(folder))
+    environment, key = Environment(ENVIRONMENTS / framework), wheels.key(folder)
     try:
         if environment.stamp == key:
             return _probe(str(environment.python), needs)

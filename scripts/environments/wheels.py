@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from scripts.environments.environment import Environment, SetupError, say
+from scripts.environments.environment import Environment, SetupError, key_of, say
 
 FULL_SIZES = {
     "torch": "2.9 GB to download, 5.4 GB on disk",
@@ -21,10 +22,19 @@ NOT_ON_A_HOST = ("sagemaker-training", "nvidia-dali-tf-plugin-cuda[0-9]+")
 """The image's front door, without which the process runner starts programs, and DALI's plugin, which those programs do
 not need. Both come as source that needs a compiler."""
 
+BESIDE = ("torchvision",)
+"""What a CPU build of torch gets out of the image's lock, without its dependencies: 8 MB. Its compiled half wants the torch
+of that lock, CUDA and all; its networks, which are Python, do not."""
+
 
 def locks(folder: Path) -> tuple[Path, Path]:
     """The image's lock, and that of all but the framework for use beside a CPU build of it."""
     return folder / "requirements.lock", folder / "requirements-cpu.lock"
+
+
+def key(folder: Path) -> str:
+    """Names all that decides what `install` puts into an environment."""
+    return "+".join((key_of(*locks(folder)), *BESIDE))
 
 
 def install(environment: Environment, framework: str, folder: Path) -> None:
@@ -51,10 +61,12 @@ def install(environment: Environment, framework: str, folder: Path) -> None:
         say(f"{framework} {version} for CPUs, from pip's find-links ({size}); {REST_SIZE} more to download")
         environment.pip("install", "--require-hashes", "--requirement", str(locks(folder)[1]))
         environment.pip("install", "--no-index", "--no-deps", f"{framework}=={version}")
+        _install_beside(environment, folder)
     elif uv := _uv_with_cpu_build(environment, framework, folder):
         say(f"{framework} for CPUs, by uv's choice of backend: {LIGHT_SIZES[framework]}, and {REST_SIZE} more")
         environment.pip("install", "--require-hashes", "--requirement", str(locks(folder)[1]))
         _run_uv(uv)
+        _install_beside(environment, folder)
     else:
         size = FULL_SIZES[framework]
         say(f"no CPU build of {framework} can be had here; the CUDA build, which runs on CPUs too: {size}")
@@ -76,10 +88,22 @@ def has_gpu() -> bool:
 
 
 def _install_image_lock(environment: Environment, folder: Path) -> None:
-    block = rf"^(?:{'|'.join(NOT_ON_A_HOST)})==.*\n(?:[ \t]+.*\n)*"
     lock = environment.folder / "requirements.lock"
-    lock.write_text(re.sub(block, "", locks(folder)[0].read_text(), flags=re.MULTILINE))
+    lock.write_text(_block(NOT_ON_A_HOST).sub("", locks(folder)[0].read_text()))
     environment.pip("install", "--no-deps", "--require-hashes", "--requirement", str(lock))
+
+
+def _install_beside(environment: Environment, folder: Path) -> None:
+    found = _block(BESIDE).findall(locks(folder)[0].read_text())
+    if found:
+        lock = environment.folder / "requirements-beside.lock"
+        lock.write_text("".join(found))
+        environment.pip("install", "--no-deps", "--require-hashes", "--requirement", str(lock))
+
+
+def _block(names: Iterable[str]) -> re.Pattern[str]:
+    """Matches the lines of these packages in a lock; the names are patterns themselves."""
+    return re.compile(rf"^(?:{'|'.join(names)})==.*\n(?:[ \t]+.*\n)*", re.MULTILINE)
 
 
 def _wheel_at_hand(environment: Environment, framework: str) -> tuple[str, Path] | None:

@@ -106,6 +106,17 @@ def test_wheel_at_hand_is_taken_before_anything_is_downloaded(
     assert "torch 2.13.0+cpu for CPUs, from pip's find-links (3 MB); about 50 MB more" in capsys.readouterr().err
 
 
+def test_torchvision_comes_beside_a_cpu_build_without_the_torch_it_asks_for(environment: FakeEnvironment, folder: Path):
+    environment.wheel = "torch-2.13.0%2Bcpu-cp311.whl"
+    (folder / "requirements.lock").write_text(LOCK + "torchvision==0.29.2 \\\n    --hash=sha256:55\n")
+
+    wheels.install(environment, "torch", folder)
+
+    lock = environment.folder / "requirements-beside.lock"
+    assert environment.asked[-1] == ("install", "--no-deps", "--require-hashes", "--requirement", str(lock))
+    assert lock.read_text() == "torchvision==0.29.2 \\\n    --hash=sha256:55\n"
+
+
 def test_cuda_wheel_at_hand_is_no_cpu_build(environment: FakeEnvironment, folder: Path):
     environment.wheel = "torch-2.15.0-cp311.whl"
 
