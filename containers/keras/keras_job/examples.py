@@ -51,11 +51,11 @@ def dataset(
                     "check the channel's S3Uri, and its RecordWrapperType."
                 )
             for records in READERS.get(framing, tfrecord.read)(peeked, name):
-                payloads = [records[index].tobytes() for index in range(len(records))]
+                payloads = records.payloads()
                 if not count:
                     _check_schema(payloads[0], required, name)
                 count += len(payloads)
-                yield np.array(payloads, object)
+                yield payloads
         if not count:
             raise ChannelError(f"{name} delivered no record: the channel is empty; check its S3Uri.")
 

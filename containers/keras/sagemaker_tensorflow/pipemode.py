@@ -74,9 +74,9 @@ class PipeModeDataset(tf.data.Dataset):  # type: ignore[misc]
         self.channel, self.record_format = channel, record_format
         self.state_dir, self.pipe_dir, self.benchmark = state_dir, pipe_dir, benchmark
         self._interval, self._stop = benchmark_records_interval, stop or Stop()
-        # Thousands of records cross at a time; TensorFlow takes them apart again.
+        # Hundreds of records cross at a time; TensorFlow takes them apart again, while the next are read.
         blocks = tf.data.Dataset.from_generator(self._epoch, output_signature=tf.TensorSpec((None,), tf.string))
-        self._records = blocks.unbatch()
+        self._records = blocks.prefetch(2).unbatch()
         super().__init__(self._records._variant_tensor)
 
     def _inputs(self) -> list[tf.data.Dataset]:
@@ -94,20 +94,21 @@ class PipeModeDataset(tf.data.Dataset):  # type: ignore[misc]
         with PipeReader(fifo, name, self._stop) as stream:
             for payloads in self._payloads(stream, name):
                 count += len(payloads)
-                yield np.array(payloads, object)
+                yield payloads
                 if self._interval and count - told >= self._interval:
                     told = count
                     self._report(fifo, count, stream.offset, begun)
             if self.benchmark:
                 self._report(fifo, count, stream.offset, begun)
 
-    def _payloads(self, stream: ByteStream, name: str) -> Iterator[list[bytes]]:
+    def _payloads(self, stream: ByteStream, name: str) -> Iterator[NDArray[np.object_]]:
         if self.record_format == "TextLine":
-            yield from textline.lines(stream, name)
+            for lines in textline.lines(stream, name):
+                yield np.array(lines, object)
             return
         _, peeked = detection.detect(stream, self.record_format.lower(), name)
         for records in _READERS[self.record_format](peeked, name):
-            yield [records[index].tobytes() for index in range(len(records))]
+            yield records.payloads()
 
     def _report(self, fifo: Path, count: int, size: int, begun: float) -> None:
         seconds = time.perf_counter() - begun
