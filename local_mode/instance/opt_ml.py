@@ -14,6 +14,8 @@ BASE = str(contract.Paths().base)
 """Where a container finds this tree."""
 CHECKPOINTS = str(contract.Paths().checkpoints)
 """Where a container finds its checkpoints unless the request says otherwise."""
+TENSORBOARD = str(contract.Paths().output / "tensorboard")
+"""Where a program leaves TensorBoard's files unless the request says otherwise."""
 
 
 def write(  # each argument is one thing the files say
@@ -25,6 +27,7 @@ def write(  # each argument is one thing the files say
     host: str,
     network_interface: str,
     checkpoint_path: str | None,
+    tensorboard: Mapping[str, str] | None = None,
 ) -> contract.Paths:
     """Make the tree of `host` below `base`, with the documented config files; channel folders come with their data."""
     paths = contract.Paths(base)
@@ -35,6 +38,8 @@ def write(  # each argument is one thing the files say
     _write(paths.resource_config, _resources(cluster, host, network_interface))
     if checkpoint_path is not None:
         _write(paths.checkpoint_config, {"LocalPath": checkpoint_path})
+    if tensorboard is not None:
+        _write(paths.config / "tensorboardoutputconfig.json", dict(tensorboard))
     return paths
 
 

@@ -150,10 +150,10 @@ class Execution:
         Raises:
             LocalModeError: something cannot be read or written; all that can be is.
         """
-        try:
+        with contextlib.ExitStack() as left:  # last first, and each whatever became of the others
+            left.callback(self.save_checkpoints)
+            left.callback(self._each, HostRun.save_tensorboard)
             return self._collect_artifacts()
-        finally:
-            self.save_checkpoints()  # whatever became of the artifacts
 
     def save_checkpoints(self) -> None:
         """Bring the last checkpoints out; keep them with the job where they have no other place.

@@ -93,7 +93,7 @@ class Output:
 
     S3OutputPath: str = required(most=1024)
     """A folder path or file:// URI here."""
-    KmsKeyId: Any = later("encrypt artifacts")
+    KmsKeyId: Any = recorded()
     CompressionType: str = optional("GZIP", choices=("GZIP", "NONE"))
 
     @property
@@ -169,6 +169,16 @@ class Checkpoints:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TensorBoard:
+    """Where TensorBoard's files are kept while and after a job runs."""
+
+    S3OutputPath: str = required(most=1024)
+    """A folder path or file:// URI here."""
+    LocalPath: str | None = optional(None, most=4096)
+    """Where the program writes them; /opt/ml/output/tensorboard unless it is said."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingJobRequest:
     """One CreateTrainingJob request."""
 
@@ -185,6 +195,7 @@ class TrainingJobRequest:
     Environment: Mapping[str, str] | None = optional(
         None, most=100, key_most=512, value_most=512, pattern="[a-zA-Z_][a-zA-Z0-9_]*"
     )
+    TensorBoardOutputConfig: TensorBoard | None = optional()
     EnableNetworkIsolation: bool = optional(False)
     EnableManagedSpotTraining: bool = optional(False)
     EnableInterContainerTrafficEncryption: Any = recorded()
@@ -196,10 +207,9 @@ class TrainingJobRequest:
     RemoteDebugConfig: Any = recorded()
     InfraCheckConfig: Any = recorded()
     SessionChainingConfig: Any = recorded()
-    VpcConfig: Any = later("place jobs in a VPC")
+    VpcConfig: Any = recorded()
     DebugRuleConfigurations: Any = later("run Debugger's rules")
     ProfilerRuleConfigurations: Any = later("run Profiler's rules")
-    TensorBoardOutputConfig: Any = later("sync TensorBoard's files")
     ServerlessJobConfig: Any = later("run serverless jobs")
     MlflowConfig: Any = later("track jobs in MLflow")
     ModelPackageConfig: Any = later("register models")

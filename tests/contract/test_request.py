@@ -167,7 +167,13 @@ RULES = [
         "U",
     ),
     rule("a field the API does not have", {"StopingCondition": {}}, "did you mean StoppingCondition?", "4.1", "U"),
-    rule("what local_mode does not do yet, by name", {"VpcConfig": {}}, "does not place jobs in a VPC", "4.1", "U"),
+    rule(
+        "what local_mode does not do yet, by name",
+        {"DebugRuleConfigurations": []},
+        "does not run Debugger's rules",
+        "4.1",
+        "U",
+    ),
 ]
 
 

@@ -157,7 +157,14 @@ SOURCE = f"{CHANNEL}/DataSource/S3DataSource"
             "ResourceConfig asks for 65 hosts",
         ),
         (f"{SOURCE}/InstanceGroupNames", ["cpu"], "has 'cpu', which is none of ResourceConfig.InstanceGroups (none)."),
-        ("VpcConfig", {"Subnets": []}, "local_mode does not place jobs in a VPC yet; remove VpcConfig."),
+        ("MlflowConfig", {}, "local_mode does not track jobs in MLflow yet; remove MlflowConfig."),
+        ("DebugRuleConfigurations", [{}], "local_mode does not run Debugger's rules yet; remove DebugRuleConf"),
+        ("ProfilerRuleConfigurations", [{}], "local_mode does not run Profiler's rules yet; remove ProfilerRuleConf"),
+        ("TensorBoardOutputConfig", {"S3OutputPath": "http://b"}, "S3OutputPath: local_mode does not read or write"),
+        *(
+            ("TensorBoardOutputConfig", {"S3OutputPath": "/b", "LocalPath": path}, f"LocalPath is '{path}'; local_mode")
+            for path in ("/tb", "tb", "/opt/ml/output", "/opt/ml/output/data/tb", "/opt/ml/output/x/../../model")
+        ),
         ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "state"}, "LocalPath is 'state'; give an absolute path"),
         ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/x/../etc"}, "is '/x/../etc'; give an absolute path"),
         ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/opt/ml"}, "is not to be mixed with /opt/ml/input"),
