@@ -14,6 +14,7 @@ from local_mode.jobs.shapes import later, optional, recorded, required
 
 _ROLE = r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 _DAY = 86_400
+_SERVERLESS = "only serverless jobs, which local_mode does not run, do without it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class MetricDefinition:
 class Algorithm:
     """The image and how it is started."""
 
-    TrainingImage: str = required(least=1, most=255)
+    TrainingImage: str = required(least=1, most=255, because="name the image: local_mode has no algorithms by name")
     TrainingInputMode: str = required(choices=("File", "FastFile", "Pipe"))
     """Of channels that name no InputMode of their own."""
     MetricDefinitions: tuple[MetricDefinition, ...] = optional((), most=40)
@@ -122,7 +123,7 @@ class Resources:
     InstanceCount: int | None = optional(None, least=1)
     """These two, or groups."""
     InstanceGroups: tuple[InstanceGroup, ...] = optional((), most=5)
-    VolumeSizeInGB: int = required(least=1, recorded=True)
+    VolumeSizeInGB: int | None = optional(None, least=0, recorded=True, usual=True)
     """GB; the disk is this machine's."""
     VolumeKmsKeyId: Any = recorded()
     KeepAlivePeriodInSeconds: Any = recorded()
@@ -183,12 +184,12 @@ class TrainingJobRequest:
     """One CreateTrainingJob request."""
 
     TrainingJobName: str = required(pattern=r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-    AlgorithmSpecification: Algorithm = required()
-    RoleArn: str = required(pattern=_ROLE, least=20, most=2048, recorded=True)
+    AlgorithmSpecification: Algorithm = required(because=_SERVERLESS)
+    RoleArn: str = required(pattern=_ROLE, least=20, most=2048, recorded=True, usual=True)
     """Its account is the account of the job's ARN."""
     OutputDataConfig: Output = required()
-    ResourceConfig: Resources = required()
-    StoppingCondition: Stopping = required()
+    ResourceConfig: Resources = required(because=_SERVERLESS)
+    StoppingCondition: Stopping = optional(Stopping())
     HyperParameters: Mapping[str, str] | None = optional(None, most=100, key_most=256, value_most=2500)
     InputDataConfig: tuple[Channel, ...] = optional((), most=20)
     CheckpointConfig: Checkpoints | None = optional()

@@ -96,7 +96,7 @@ def _hosts(request: TrainingJobRequest) -> Iterator[str]:
         if names and value is not None:
             yield f"ResourceConfig.{field} is {value!r} beside InstanceGroups; give one or the other."
         elif not names and value is None:
-            yield f"ResourceConfig.{field} is missing; CreateTrainingJob requires it, or InstanceGroups."
+            yield f"ResourceConfig.{field} is missing; give it, or InstanceGroups."
     for name, count in Counter(names).items():
         if count > 1:
             yield f"{count} of ResourceConfig.InstanceGroups are called {name!r}; names must differ."
