@@ -1,5 +1,6 @@
 """CloudWatch Logs by moto, in memory: the streams of earlier processes come back when they are asked for."""
 
+import functools
 import io
 import json
 import threading
@@ -8,7 +9,7 @@ from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.logs.models import LogEvent, LogGroup, LogStream, logs_backends
+from moto.logs.models import LogEvent, LogGroup, LogsBackend, LogStream, logs_backends
 
 from local_mode.jobs.log_archive import Archive, KeptStream
 from local_mode.jobs.log_stream import GROUP
@@ -50,11 +51,14 @@ class Logs:
     """The streams of jobs: those that run now, and those that are kept. Safe to use from several threads."""
 
     def __init__(self, region: str, archive: Archive) -> None:
-        self._backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
-        self._archive = archive
+        self._region, self._archive = region, archive
         self._lock = threading.Lock()
         self._known: set[str] = set()
         """Jobs whose streams moto has."""
+
+    @functools.cached_property
+    def _backend(self) -> LogsBackend:
+        return logs_backends[DEFAULT_ACCOUNT_ID][self._region]  # takes a fifth of a second, once in a process
 
     def put(self, group: str, stream: str, events: list[dict[str, Any]]) -> None:
         """Add events (timestamp in ms, message) to a log stream, which is made with its group if need be."""

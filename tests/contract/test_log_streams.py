@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from local_mode.page.files import left
+from local_mode.pytest_plugin import LocalSageMaker
 from tests.contract.endpoint import BUCKET, LOGS, Server
 from tests.contract.lab import eventually
 
@@ -40,6 +42,10 @@ def test_log_streams_of_ended_jobs_are_as_they_were_after_kill_and_restart(start
 
     server = start()
 
+    folder = server.root / "jobs" / "said"
+    shown = LocalSageMaker(url="", region="", environment={}, root=server.root).log("said")
+    assert shown == (folder / "logs" / "algo-1.log").read_bytes().decode().replace("\r", "\n")
+    assert [item.name for item in left(folder) if item.name.startswith("logs/")] == ["logs/algo-1.log"]
     assert streams(server, "said/") == before
     (events,) = (events for _, _, events in before)
     assert [message for _, message in events[:3]] == ["one\rtwo", " ", "\u00e9 three"]
