@@ -557,6 +557,14 @@ def draw_curves():
     time.sleep(PATIENCE_SECONDS * 3)
 
 
+def count_aloud(count, pause):
+    """Number lines, a moment apart, each with the host's name; then await the stop."""
+    for number in range(count):
+        print(f"{resources()['current_host']} line={number}", flush=True)
+        time.sleep(pause)
+    wait_for_stop()
+
+
 def metrics_then_wait():
     for loss in ("1.0", "0.5", "0.25"):
         print(f"loss={loss};", flush=True)
