@@ -111,18 +111,20 @@ def tailed(tmp_path_factory):
     if reason := bubblewrap.why_not():
         miss(reason)
     server = Server.start(tmp_path_factory.mktemp("tailed"))
-    server.client("s3").create_bucket(Bucket=BUCKET)
-    server.create("other", ["say", [1, "not asked for\n"]])
-    server.ended("other")
-    two = {"InstanceType": "ml.m5.large", "InstanceCount": len(HOSTS), "VolumeSizeInGB": 1}
-    server.create("talk", ["count_aloud", COUNT, 0.1], ResourceConfig=two)
-    logs = server.client("logs")
-    asked = {"logGroupName": LOGS, "logStreamNamePrefix": "talk/"}
-    eventually(lambda: server.describe("talk")["SecondaryStatus"] == "Training")
-    eventually(lambda: sum(item["message"] == "ready" for item in events(logs, **asked)) == len(HOSTS), 60)
-    assert server.describe("talk")["TrainingJobStatus"] == "InProgress"
-    yield server
-    assert server.end() == 0
+    try:
+        server.client("s3").create_bucket(Bucket=BUCKET)
+        server.create("other", ["say", [1, "not asked for\n"]])
+        server.ended("other")
+        two = {"InstanceType": "ml.m5.large", "InstanceCount": len(HOSTS), "VolumeSizeInGB": 1}
+        server.create("talk", ["count_aloud", COUNT, 0.1], ResourceConfig=two)
+        logs = server.client("logs")
+        asked = {"logGroupName": LOGS, "logStreamNamePrefix": "talk/"}
+        eventually(lambda: server.describe("talk")["SecondaryStatus"] == "Training")
+        eventually(lambda: sum(item["message"] == "ready" for item in events(logs, **asked)) == len(HOSTS), 60)
+        assert server.describe("talk")["TrainingJobStatus"] == "InProgress"
+        yield server
+    finally:
+        assert server.end() == 0
     assert "Traceback" not in server.log.read_text()
 
 
