@@ -15,6 +15,7 @@ EPOCHS ?=
 HP ?=
 PYTHON ?=
 PORT ?= 4640
+CHECK ?=
 DIST ?= dist
 DEVICE ?= cpu
 
@@ -113,7 +114,7 @@ bench/pipe_reader: testing ## Pipe-mode readers: ours, the bare drain, webdatase
 
 .PHONY: bench/feeder
 bench/feeder: testing ## the feeder: files, S3 beside boto3, parallel beside one connection
-	@$(VENV)/python -m benchmarks.feeder
+	@$(VENV)/python -m benchmarks.feeder $(if $(CHECK),--check)
 
 .PHONY: bench/train_cifar10
 bench/train_cifar10: testing pytest ## training Net: streamed, from memory, the workshop's loop; REAL_DATA=DIR
@@ -137,11 +138,11 @@ bench/build_times: host ## rebuilding an image, unchanged and changed
 
 .PHONY: bench/job_overhead
 bench/job_overhead: testing ## a job to its first line, over docker run; a whole job, over SDK v2's local mode
-	@$(VENV)/python -m benchmarks.job_overhead
+	@$(VENV)/python -m benchmarks.job_overhead $(if $(CHECK),--check)
 
 .PHONY: bench/api
 bench/api: testing ## Describe and List with 10,000 jobs stored, 50 jobs at once
-	@$(VENV)/python -m benchmarks.api
+	@$(VENV)/python -m benchmarks.api $(if $(CHECK),--check)
 
 .PHONY: fuzz
 fuzz: testing ## a million damaged streams through the framings

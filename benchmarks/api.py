@@ -3,10 +3,10 @@
     make bench/api
 
 The stored jobs went through the service itself, over a runner whose containers end at once. `describe_p99_ms` is what a
-boto3 client waits, one call after the other; a round is CALLS of them, of jobs drawn at random.
+boto3 client waits, one call after the other; a round is CALLS of them, of jobs drawn at random. `fixture_up_s` is what
+the pytest fixture `local_sagemaker` takes to be there, in a folder of its own.
 """
 
-import argparse
 import itertools
 import random
 import shutil
@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.rounds import measure, report
+from benchmarks.rounds import Target, measure, parser, report
+from local_mode.endpoint import Files
 from local_mode.jobs.create import DEFAULT_SETTINGS
 from local_mode.jobs.listener import Silent
 from local_mode.jobs.service import Service
-from local_mode.runners.protocol import Launch
+from local_mode.pytest_plugin import Options, end_endpoint, start_endpoint
+from local_mode.runners.protocol import Launch, Network
 from tests.contract.endpoint import BUCKET, ENDED, Server
 from tests.contract.lab import document
 
@@ -31,6 +33,7 @@ CALLS = 1_000
 AT_ONCE = 50
 PAGE = 100
 END_SECONDS = 300
+TARGETS = {"describe_p99_ms": Target(most=20), "fixture_up_s": Target(most=1.0)}
 
 
 class Instant:
@@ -43,9 +46,13 @@ class Instant:
     def check(self, **_: object) -> None:
         """Refuse nothing."""
 
-    def network_interface(self, *, isolated: bool) -> str:
+    def network_interface(self, *, isolated: bool, hosts: int) -> str:
         """Any."""
         return "lo"
+
+    def connect(self, job_folder: Path, hosts: tuple[str, ...], *, isolated: bool) -> Network:
+        """Nothing to be made."""
+        return Network(hosts=hosts)
 
     def start(self, launch: Launch) -> "Instant":
         """Start nothing."""
@@ -129,12 +136,21 @@ def submit_at_once(server: Server, prefix: str) -> float:
     return time.perf_counter() - start
 
 
+def fixture_up() -> float:
+    """Seconds until the endpoint of the pytest fixture is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        process, _ = start_endpoint(Files(root=Path(folder)), Options())
+        seconds = time.perf_counter() - start
+        end_endpoint(process, 0)
+    return seconds
+
+
 def main() -> None:
     """Run the rounds and print the figures."""
-    parser = argparse.ArgumentParser(description="The endpoint under many jobs.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=JOBS, help="to store (%(default)s)")
-    arguments = parser.parse_args()
+    options = parser("The endpoint under many jobs.")
+    options.add_argument("--jobs", type=int, default=JOBS, help="to store (%(default)s)")
+    arguments = options.parse_args()
     folder = Path(tempfile.mkdtemp())
     server = None
     try:
@@ -156,6 +172,7 @@ def main() -> None:
         contestants: dict[str, Callable[[], float]] = {
             "describe_p99_ms": describe,
             "list_page_p99_ms": page,
+            "fixture_up_s": fixture_up,
             "50_jobs_s": lambda: submit_at_once(server, f"at-once-{next(tries)}"),
         }
         figures = measure(contestants, arguments.rounds)
@@ -164,7 +181,8 @@ def main() -> None:
             server.end()
         shutil.rmtree(folder)
     unit = f"ms and s, {arguments.jobs} jobs stored; all of {AT_ONCE} jobs at once ended as they should"
-    report("api", unit, figures, {}, first_list_ms=first_list, jobs_at_once_correct=AT_ONCE)
+    values = {"first_list_ms": first_list, "jobs_at_once_correct": AT_ONCE}
+    report("api", unit, figures, {}, TARGETS, check=arguments.check, **values)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ import docker
 import trainjob
 from botocore.config import Config
 
-from benchmarks.rounds import measure, ratio, report
+from benchmarks.rounds import Target, measure, parser, ratio, report
 from local_mode.channels.s3_access import S3Access
 from local_mode.channels.s3_source import S3Source
 from local_mode.channels.sending import PIPE_BYTES
@@ -43,6 +43,7 @@ CONNECTION_BYTES_PER_SECOND = 80_000_000
 BUCKET, KEY = "bench", "object"
 START_SECONDS = 60
 TAG = '"of-the-benchmark"'
+TARGETS = {"file_gb_per_s": Target(least=1.0), "s3_vs_boto3": Target(least=0.8), "parallel_vs_single": Target(least=4)}
 
 
 class _Limited(BaseHTTPRequestHandler):
@@ -196,10 +197,9 @@ def _listed(access: S3Access) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run the rounds and print the figures."""
-    parser = argparse.ArgumentParser(description="What the feeder brings through a FIFO.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--serve-limited", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser("What the feeder brings through a FIFO.")
+    options.add_argument("--serve-limited", action="store_true", help=argparse.SUPPRESS)
+    arguments = options.parse_args()
     if arguments.serve_limited:
         _serve_limited()
     with ExitStack() as stack:
@@ -226,7 +226,8 @@ def main() -> None:
         "s3_vs_boto3": ratio(figures, "s3", "boto3"),
         "parallel_vs_single": ratio(figures, "parallel", "single"),
     }
-    report("feeder", "bytes/s", figures, ratios, file_gb_per_s=statistics.median(figures["files"]) / 1e9)
+    speed = statistics.median(figures["files"]) / 1e9
+    report("feeder", "bytes/s", figures, ratios, TARGETS, check=arguments.check, file_gb_per_s=speed)
 
 
 if __name__ == "__main__":

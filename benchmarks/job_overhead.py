@@ -8,7 +8,6 @@ less starting the interpreter. `vs_sdk_local` is a whole job, in the same image,
 divided by `fit()` in SDK v2's own local mode, which is docker compose.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import docker
 
-from benchmarks.rounds import measure, ratio, report
+from benchmarks.rounds import Target, measure, parser, ratio, report
 from scripts.build_image import check_engine, image_name
 from scripts.environments import project
 from tests.contract.conftest import make_image
@@ -34,6 +33,11 @@ FILE_BYTES = 1_000
 ENGINE_SECONDS = 60
 TELL = ("python3", "-c", "import time; print(time.time(), flush=True)")
 TREE = ["tree"]
+TARGETS = {
+    "first_line_overhead_s": Target(most=1.0),
+    "process_overhead_s": Target(most=1.0),
+    "vs_sdk_local": Target(most=0.5),
+}
 
 
 def channel(folder: Path) -> Path:
@@ -88,9 +92,7 @@ def overhead(figures: dict[str, list[float]], ours: str, alone: str) -> float:
 
 def main() -> None:
     """Run the rounds and print the figures."""
-    parser = argparse.ArgumentParser(description="What a job costs beside its program.")
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    arguments = parser("What a job costs beside its program.").parse_args()
     check_engine()
     project.make_sdk("v2")
     client = docker.from_env(timeout=ENGINE_SECONDS)
@@ -123,7 +125,7 @@ def main() -> None:
             }
             for run in contestants.values():
                 run()  # the first of each finds nothing in any cache
-            figures = measure(contestants, rounds)
+            figures = measure(contestants, arguments.rounds)
         finally:
             for server in servers:
                 server.end()
@@ -134,6 +136,8 @@ def main() -> None:
         f"seconds; whole: {FILES} files in File mode",
         figures,
         {"vs_sdk_local": ratio(figures, "docker_job_whole", "sdk_local_whole")},
+        TARGETS,
+        check=arguments.check,
         first_line_overhead_s=overhead(figures, "docker_job_first_line", "docker_run_first_line"),
         process_overhead_s=overhead(figures, "process_job_first_line", "interpreter_first_line"),
     )

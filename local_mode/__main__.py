@@ -13,6 +13,7 @@ Exit code of train: 0 Completed, 1 Failed or refused, 2 Stopped; of doctor: 1 wh
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import re
@@ -40,8 +41,8 @@ from local_mode.jobs.record import COMPLETED, STOPPED
 from local_mode.jobs.rules import parse
 from local_mode.jobs.sweep import sweep
 from local_mode.page.access import link
-from local_mode.runners import docker, process
-from local_mode.runners.choose import RUNTIMES, choose
+from local_mode.runners import process
+from local_mode.runners.choose import RUNTIMES, choose, connected
 from local_mode.runners.protocol import STOP_GRACE_SECONDS
 from local_mode.runners.stand_in import StandIn, read_stand_ins
 from local_mode.shell import exports, without_proxy
@@ -104,7 +105,7 @@ def _follow(job: Job, signals: list[int], console: Console, grace: float) -> Non
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    engine, reason = docker.connect(os.environ)
+    engine, reason = connected(os.environ)
     inspect = engine.inspect if engine else None
     target = Path(arguments.target)
     if target.suffix == ".json" or target.is_file():
@@ -126,6 +127,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             print(f"runs already: process {find(files).pid}; other options need `down` first", file=sys.stderr)
         print(start_in_background(files, [word for word in arguments.words[1:] if word != "--background"]).url)
         return 0
+    gc.disable()  # a thousand modules of objects that all stay: to look through them costs a twelfth of the start
     try:
         from local_mode.serve import Plan, serve  # noqa: PLC0415  # brings moto, which `train` does without
     except ModuleNotFoundError as error:
@@ -133,6 +135,8 @@ def _serve(arguments: argparse.Namespace) -> int:
             f"`serve` needs {error.name}, which is not installed: `make local-up` installs it, and so does "
             "pip install 'local-mode[serve]'."
         ) from None
+    gc.freeze()
+    gc.enable()
     serve(
         Plan(
             root=files.root,
@@ -194,7 +198,7 @@ def _callers_s3(region: str) -> "S3":
 
 def _remove_containers(job_folder: Path) -> None:
     """Remove containers of a dead job, where an engine answers; where none does, none can run."""
-    engine, _ = docker.connect(os.environ)
+    engine, _ = connected(os.environ)
     if engine is not None:
         engine.remove_leftovers(job_folder)
 

@@ -1,4 +1,4 @@
-"""All of AWS that is not ours, by moto in this process; it and `aws_s3` alone import moto."""
+"""All of AWS that is not ours, by moto in this process; it, `aws_logs` and `aws_s3` alone import moto."""
 
 import io
 import threading
@@ -10,9 +10,9 @@ from xml.sax.saxutils import escape
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
-from moto.logs.models import logs_backends
 from moto.moto_server import werkzeug_app
 
+from local_mode.aws_logs import Logs
 from local_mode.aws_s3 import Objects
 from local_mode.object_store.objects import ObjectStore
 
@@ -38,9 +38,9 @@ _SIMULATED = (
 class Aws:
     """A WSGI application that answers as AWS would; who may call it is for others to check."""
 
-    def __init__(self, region: str, store: ObjectStore) -> None:
-        """`store` keeps the objects of S3."""
-        self._region = region
+    def __init__(self, region: str, store: ObjectStore, logs: Logs) -> None:
+        """`store` keeps the objects of S3, `logs` the streams of jobs."""
+        self._logs = logs
         self._s3 = Objects(region, store)
         vars(werkzeug_app)["DISABLE_GLOBAL_CORS"] = True  # it would allow any web page's origin
         self._moto = werkzeug_app.DomainDispatcherApplication(_make_app)
@@ -50,6 +50,9 @@ class Aws:
         """Answer one request."""
         if environ[SERVICE] == "s3":
             return self._s3.answer(environ, start_response, self._moto)
+        if environ[SERVICE] == "logs":
+            self._logs.prepare(environ)
+            return self._moto(environ, start_response)  # type: ignore[no-any-return]
         form = _form(environ)
         action = form.get("Action", [""])[0]
         if action == "SimulatePrincipalPolicy":
@@ -57,17 +60,6 @@ class Aws:
         if action == "GetRole":
             self._make_role(form.get("RoleName", [""])[0])
         return self._moto(environ, start_response)  # type: ignore[no-any-return]
-
-    def put_log_events(self, group: str, stream: str, events: list[dict[str, Any]]) -> None:
-        """Add events (timestamp in ms, message) to a log stream, which is made with its group if need be."""
-        with self._lock:
-            logs = logs_backends[ACCOUNT][self._region]
-            if group not in logs.groups:
-                logs.create_log_group(group, {})
-            if stream not in logs.groups[group].streams:
-                logs.create_log_stream(group, stream)
-            if events:
-                logs.put_log_events(group, stream, events)
 
     def _make_role(self, name: str) -> None:
         """Any role a job names is there, and SageMaker may take it on: nothing here is guarded by roles."""

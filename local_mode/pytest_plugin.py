@@ -51,7 +51,7 @@ class LocalSageMaker:
 
     def log(self, job: str = "") -> str:
         """What the program of a job has written, host after host; without a name, what the endpoint has said."""
-        files = sorted((self.root / "jobs" / job / "logs").iterdir()) if job else [Files(root=self.root).log]
+        files = sorted((self.root / "jobs" / job / "logs").glob("*.log")) if job else [Files(root=self.root).log]
         return "".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
 
 
@@ -67,16 +67,17 @@ def local_sagemaker(
 ) -> Iterator[LocalSageMaker]:
     """A local SageMaker of the test's own; every AWS client that is made in the test calls it, and never AWS."""
     files = Files(root=tmp_path_factory.mktemp("local_sagemaker"))
-    process, endpoint = _start(files, local_sagemaker_options)
+    process, endpoint = start_endpoint(files, local_sagemaker_options)
     try:
         with monkeypatch.context() as patch:
             environment = _lead(patch, files, endpoint)
             yield LocalSageMaker(url=endpoint.url, region=endpoint.region, environment=environment, root=files.root)
     finally:
-        _end(process, local_sagemaker_options.stop_grace)
+        end_endpoint(process, local_sagemaker_options.stop_grace)
 
 
-def _start(files: Files, options: Options) -> tuple[subprocess.Popen[bytes], Endpoint]:
+def start_endpoint(files: Files, options: Options) -> tuple[subprocess.Popen[bytes], Endpoint]:
+    """An endpoint in a folder of its own, once it answers."""
     stand_ins = files.root / "stand_ins.json"
     stand_ins.write_text(json.dumps({image: _placed(entry) for image, entry in options.stand_ins.items()}))
     arguments = ["--tied", "--port", "0", "--root", str(files.root), "--runtime", options.runtime]
@@ -104,7 +105,8 @@ def _lead(patch: pytest.MonkeyPatch, files: Files, endpoint: Endpoint) -> dict[s
     return environment
 
 
-def _end(process: subprocess.Popen[bytes], grace: float) -> None:
+def end_endpoint(process: subprocess.Popen[bytes], grace: float) -> None:
+    """End it, jobs included."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(grace + _KILL_SECONDS)

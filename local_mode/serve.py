@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from local_mode.api import server
@@ -17,12 +18,16 @@ from local_mode.api.reach import ON_LOOPBACK, Reach
 from local_mode.api.signature import AccessKey
 from local_mode.api.training_jobs import TrainingJobs
 from local_mode.aws import Aws, HeaderHandler
+from local_mode.aws_logs import Logs
 from local_mode.channels.s3 import S3
 from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
 from local_mode.errors import LocalModeError
 from local_mode.jobs.execution import Settings
+from local_mode.jobs.folder import JobFolder, jobs_folder
+from local_mode.jobs.log_archive import Archive, keep
 from local_mode.jobs.log_stream import LogStream
+from local_mode.jobs.request import TrainingJobRequest
 from local_mode.jobs.service import Service
 from local_mode.jobs.sweep import Cleaner, sweep
 from local_mode.object_store.objects import ObjectStore
@@ -90,16 +95,15 @@ def serve(plan: Plan) -> None:
         url = f"http://{plan.reach.host}:{listener.getsockname()[1]}"
         found = Endpoint(pid=os.getpid(), url=url, region=plan.settings.region, access_key=name, secret=secret)
         store = ObjectStore(files.objects)
-        aws = Aws(plan.settings.region, store)
+        logs = Logs(plan.settings.region, Archive(files.root))
+        aws = Aws(plan.settings.region, store, logs)
         s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
         doors = Doors(behind=aws, body=store.body, handler=_JobHandler, note=note)
         service = Service(
             root=files.root,
             settings=replace(plan.settings, s3=s3, door=doors),
             choose=lambda image: _choose(plan, image),
-            listen=lambda request: LogStream(
-                request.TrainingJobName, aws.put_log_events, note, hosts=request.ResourceConfig.cluster.hosts
-            ),
+            listen=lambda request: _log_stream(files.root, request, logs),
         )
         page = Page(jobs=service, secret=secret, root=files.root)
         front = server.Front(
@@ -132,6 +136,12 @@ def _announce(files: Files, found: Endpoint, reach: Reach) -> None:
         note(reach.warning)
     note(f'for a shell: eval "$({sys.executable} -m local_mode env --root {files.root})"')
     note(f"in a browser, within the hour: {link(found.url, found.secret, time.time())}")
+
+
+def _log_stream(root: Path, request: TrainingJobRequest, logs: Logs) -> LogStream:
+    name, hosts = request.TrainingJobName, request.ResourceConfig.cluster.hosts
+    kept = partial(keep, JobFolder(path=jobs_folder(root) / name))
+    return LogStream(name, logs.put, note, hosts=hosts, keep=kept)
 
 
 def _handler(files: Files, password: str) -> type[_Handler]:

@@ -1,11 +1,13 @@
 """One port for all of AWS: who may call, and which of the two answers, the jobs here or the services behind."""
 
+import errno
 import re
 import socket
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -110,10 +112,17 @@ class Front:
             text = f"local_mode's stand-in for {service} does not have this operation: {error}"
             refusal = wire.error(ApiError("NotImplemented", text, 501), service)
         except Exception as error:  # noqa: BLE001  # the outermost frame of a request: it must be answered
-            self._note(traceback.format_exc())
-            text = f"{type(error).__name__}: {error}"
-            refusal = wire.error(ApiError("InternalFailure", text, 500), service)
+            refusal = wire.error(self._unforeseen(error), service)
         return refusal(environ, start_response)
+
+    def _unforeseen(self, error: Exception) -> ApiError:
+        """The answer where nothing of ours refused a request; its traceback is noted, unless the disk is full."""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" under {Path(error.filename).parent}" if error.filename else ""
+            # S3 has no such answer; SDKs ask again after those that it has, and here that is of no use.
+            return ApiError("InsufficientStorage", f"The disk is full{where} ({error.strerror}); make room there.", 507)
+        self._note(traceback.format_exc())
+        return ApiError("InternalFailure", f"{type(error).__name__}: {error}", 500)
 
     def _answer(
         self, service: str, environ: WSGIEnvironment, body: Body, start_response: StartResponse

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
@@ -331,5 +332,8 @@ def _told(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise SourceError(f"{what}: {_words(error)}") from None
+    except Boto3Error as error:  # an upload's own, with S3's answer behind it
+        behind = error.__context__
+        raise SourceError(f"{what}: {_words(behind) if isinstance(behind, ClientError) else error}") from None
     except BotoCoreError as error:
         raise SourceError(f"{what}: {error}") from None

@@ -1,4 +1,4 @@
-"""Keeps what lies at CheckpointConfig.S3Uri equal to a job's checkpoint folder, while its program writes there.
+"""Keeps a destination equal to a folder that a job's program writes to while it runs: checkpoints, TensorBoard's files.
 
 Changes and deletions go out, nothing comes in but by `restore`. A file goes out once it has been left alone for a
 moment, and whole: one that changes while it is copied waits for the next round.
@@ -35,10 +35,17 @@ class CheckpointSync:
         aside: Path,
         note: Callable[[str], None],
         settle: float = SETTLE_SECONDS,
+        what: str = "checkpoint",
+        marks: bool = True,
     ) -> None:
-        """`aside` is a file to be: room for the copy of one checkpoint. `note` is told of what goes wrong."""
+        """`aside` is a file to be: room for the copy of one file. `note` is told of what goes wrong with a `what`.
+
+        `marks` are the platform's, made beside each file as it goes out.
+        """
         self._folder, self._store, self._aside = folder, store, aside
         self._note, self._settle = note, settle
+        self._what, self._marks = what, marks
+        self._failure = f"{what[0].upper()}{what[1:]} upload failed"
         self._known: dict[str, Stamp] = {}
         """What the destination has of ours, as it was in the folder."""
         self._open_up: Callable[[], None] = lambda: None
@@ -71,9 +78,9 @@ class CheckpointSync:
         """
         self.close()
         if self._thread is not None and self._thread.is_alive():
-            raise ArtifactError(f"Checkpoint upload failed: an upload takes more than {_LAST_ROUND_SECONDS} s.")
+            raise ArtifactError(f"{self._failure}: an upload takes more than {_LAST_ROUND_SECONDS} s.")
         if problems := self._round(settle=0):
-            raise ArtifactError(f"Checkpoint upload failed: {problems[0]}")
+            raise ArtifactError(f"{self._failure}: {problems[0]}")
 
     def close(self) -> None:
         """End the rounds; waits for the one that goes on."""
@@ -92,9 +99,9 @@ class CheckpointSync:
     def _tell(self, problem: str) -> None:
         """Say what went wrong, once as long as it does."""
         if problem and problem != self._said:
-            self._note(f"checkpoints are not synced, to be tried again: {problem}")
+            self._note(f"{self._what}s are not synced, to be tried again: {problem}")
         elif self._said and not problem:
-            self._note("checkpoints are synced again")
+            self._note(f"{self._what}s are synced again")
         self._said = problem
 
     def _round(self, settle: float) -> list[str]:
@@ -134,20 +141,21 @@ class CheckpointSync:
         for name in sorted(gone):
             self._store.remove(name)
             del self._known[name]
-            beneath.unmark(self._folder, name, UPLOADED_SUFFIX, UPLOADING_SUFFIX)
+            if self._marks:
+                beneath.unmark(self._folder, name, UPLOADED_SUFFIX, UPLOADING_SUFFIX)
         return problems
 
     def _put(self, name: str, settle: float) -> str:
         """Upload one file; what went wrong with it, empty when nothing did."""
         try:
-            beneath.mark(self._folder, name, UPLOADED_SUFFIX, UPLOADING_SUFFIX)
+            self._mark(name, UPLOADED_SUFFIX, UPLOADING_SUFFIX)
             stamp = beneath.copy_whole(self._folder, name, self._aside)
             if stamp is None:
                 # While the program runs this is no fault: its next quiet moment will do.
                 return "" if settle else f"{self._folder / name} changed while it was copied"
             self._store.put(self._aside, name)
             self._known[name] = stamp
-            beneath.mark(self._folder, name, UPLOADING_SUFFIX, UPLOADED_SUFFIX)
+            self._mark(name, UPLOADING_SUFFIX, UPLOADED_SUFFIX)
         except FileNotFoundError as error:
             return "" if settle else _told(error)  # the program removed it meanwhile
         except PermissionError:
@@ -158,14 +166,18 @@ class CheckpointSync:
             self._aside.unlink(missing_ok=True)
         return ""
 
+    def _mark(self, name: str, old: str, new: str) -> None:
+        if self._marks:
+            beneath.mark(self._folder, name, old, new)
+
     def _scan(self) -> dict[str, Stamp]:
         found, others = beneath.files(self._folder, is_synced)
         for name in others:
             if name not in self._left_out:
                 self._left_out.add(name)
-                self._note(f"checkpoint {name} is not synced: it is no file, or a link that leads elsewhere")
+                self._note(f"{self._what} {name} is not synced: it is no file, or a link that leads elsewhere")
         return found
 
 
 def _told(error: OSError) -> str:
-    return f"{error.filename or 'a checkpoint'}: {error.strerror or error}"
+    return f"{error.filename or 'a file'}: {error.strerror or error}"

@@ -71,7 +71,7 @@ class FolderStore:
         except OSError as error:
             if half.is_file():
                 half.unlink()
-            raise ArtifactError(f"Cannot write checkpoint {target}: {error.strerror}.") from None
+            raise ArtifactError(f"Cannot write {target}: {error.strerror}.") from None
 
     def remove(self, name: str) -> None:
         """Remove a file, and the folders that are empty without it: S3 has no empty folders."""

@@ -14,9 +14,11 @@ BASE = str(contract.Paths().base)
 """Where a container finds this tree."""
 CHECKPOINTS = str(contract.Paths().checkpoints)
 """Where a container finds its checkpoints unless the request says otherwise."""
+TENSORBOARD = str(contract.Paths().output / "tensorboard")
+"""Where a program leaves TensorBoard's files unless the request says otherwise."""
 
 
-def write(  # each argument is one thing the files say
+def write(  # noqa: PLR0913 - each argument is one thing the files say
     base: Path,
     *,
     hyperparameters: Mapping[str, str],
@@ -26,6 +28,7 @@ def write(  # each argument is one thing the files say
     network_interface: str,
     checkpoint_path: str | None,
     extra: str | None = None,
+    tensorboard: Mapping[str, str] | None = None,
 ) -> contract.Paths:
     """Make the tree of `host` below `base`, with the documented config files; channel folders come with their data.
 
@@ -42,6 +45,8 @@ def write(  # each argument is one thing the files say
         _write(paths.config / f"{extra}.json", unknown)
     if checkpoint_path is not None:
         _write(paths.checkpoint_config, {"LocalPath": checkpoint_path})
+    if tensorboard is not None:
+        _write(paths.config / "tensorboardoutputconfig.json", dict(tensorboard))
     return paths
 
 

@@ -97,8 +97,9 @@ def _record(task: Task, arn: str, store: Store) -> Record:
 
 
 def _written(request: TrainingJobRequest) -> list[str]:
-    config = request.CheckpointConfig
-    return [request.OutputDataConfig.S3OutputPath, *([config.S3Uri] if config else [])]
+    config, board = request.CheckpointConfig, request.TensorBoardOutputConfig
+    places = [request.OutputDataConfig.S3OutputPath]
+    return places + ([config.S3Uri] if config else []) + ([board.S3OutputPath] if board else [])
 
 
 def channel_spec(request: TrainingJobRequest, channel: Channel, choices: Choices = DEFAULT) -> ChannelSpec:

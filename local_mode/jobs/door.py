@@ -19,7 +19,7 @@ class Scope:
     read: tuple[tuple[str, str], ...]
     """Channels and hyperparameters."""
     write: tuple[tuple[str, str], ...]
-    """Its own part of the output path, and its checkpoints; it may read there, too."""
+    """Its own part of the output paths, and its checkpoints; it may read there, too."""
 
     def may_read(self, bucket: str, key: str) -> bool:
         """Whether it may read this object, or list the keys that begin so."""
@@ -56,6 +56,8 @@ def scope(request: TrainingJobRequest) -> Scope:
     config = request.CheckpointConfig
     folders = [f"{request.OutputDataConfig.S3OutputPath.rstrip('/')}/{request.TrainingJobName}"]
     folders += [config.S3Uri] if config else []
+    if request.TensorBoardOutputConfig:
+        folders.append(f"{request.TensorBoardOutputConfig.S3OutputPath.rstrip('/')}/{request.TrainingJobName}")
     read = [channel.DataSource.S3DataSource.S3Uri for channel in request.InputDataConfig]
     for value in (request.HyperParameters or {}).values():
         read += _strings(value)

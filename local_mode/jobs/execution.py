@@ -149,16 +149,21 @@ class Execution:
                 raise error
         return Ended(exit_code=(self._failed and self._failed.exit_code) or 0, stopped_by=stopped_by)
 
-    def collect(self) -> str | None:
-        """Bring back artifacts and checkpoints; what the failed program wrote to output/failure, None if nothing.
+    def failure_text(self) -> str | None:
+        """What the failed program wrote to output/failure, after `collect`; None if nothing."""
+        texts = (opt_ml.failure_text(host.paths) for host in ([self._failed] if self._failed else self._hosts))
+        return next((text for text in texts if text is not None), None)
+
+    def collect(self) -> None:
+        """Bring back artifacts, TensorBoard's files and checkpoints.
 
         Raises:
             LocalModeError: something cannot be read or written; all that can be is.
         """
-        try:
-            return self._collect_artifacts()
-        finally:
-            self.save_checkpoints()  # whatever became of the artifacts
+        with contextlib.ExitStack() as left:  # last first, and each whatever became of the others
+            left.callback(self.save_checkpoints)
+            left.callback(self._each, HostRun.save_tensorboard)
+            self._collect_artifacts()
 
     def save_checkpoints(self) -> None:
         """Bring the last checkpoints out; keep them with the job where they have no other place.
@@ -169,7 +174,7 @@ class Execution:
         several = len(self._hosts) > 1
         self._each(lambda host: host.save_checkpoints(self._task.folder.checkpoints(host.name if several else None)))
 
-    def _collect_artifacts(self) -> str | None:
+    def _collect_artifacts(self) -> None:
         self._each(HostRun.collect)
         models = [host.paths.model for host in self._hosts]
         if not any(any(model.iterdir()) for model in models if model.is_dir()):
@@ -183,8 +188,6 @@ class Execution:
         self._task.outputs.publish(folder, output.S3OutputPath, self._request.TrainingJobName)
         if clashing and self._task.settings.choices.clashes == "fail":
             raise ArtifactError(f"{'; '.join(clashing)} (by the choice clashes=fail).")
-        texts = (opt_ml.failure_text(host.paths) for host in ([self._failed] if self._failed else self._hosts))
-        return next((text for text in texts if text is not None), None)
 
     def close(self) -> None:
         """End what still runs and remove its traces."""

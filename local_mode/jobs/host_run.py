@@ -44,6 +44,7 @@ class HostRun:
         config = task.request.CheckpointConfig
         self._checkpoints = checkpoint_mount(config.LocalPath, task.folder, name) if config else None
         self._sync: CheckpointSync | None = None
+        self._tensorboard: CheckpointSync | None = None
         self._feeding: Feeding | None = None
         self._instance: Instance | None = None
         self._pump: threading.Thread | None = None
@@ -65,6 +66,8 @@ class HostRun:
         self._fast_files.close()
         remove_tree(self._task.folder.host(self.name))
         config = self._request.CheckpointConfig
+        board = self._request.TensorBoardOutputConfig
+        board_path = (board.LocalPath or opt_ml.TENSORBOARD) if board else ""
         isolated, cluster = self._request.EnableNetworkIsolation, self._task.cluster
         choices, count = self._task.settings.choices, len(cluster.hosts)
         self.paths = opt_ml.write(
@@ -76,7 +79,17 @@ class HostRun:
             network_interface=choices.nic or self._task.runner.network_interface(isolated=isolated, hosts=count),
             checkpoint_path=(config.LocalPath or opt_ml.CHECKPOINTS) if config else None,
             extra=f"local_mode_{secrets.token_hex(4)}" if choices.extra_keys == "random" else None,
+            tensorboard={"S3OutputPath": board.S3OutputPath, "LocalPath": board_path} if board else None,
         )
+        if board:
+            self._tensorboard = CheckpointSync(
+                self.paths.base / Path(board_path).relative_to(opt_ml.BASE),
+                self._task.outputs.tensorboard(board.S3OutputPath, self._request.TrainingJobName),
+                aside=self._task.folder.host(self.name) / "tensorboard-copy",
+                note=self._task.listener.note,
+                what="TensorBoard file",
+                marks=False,  # its files are TensorBoard's alone: it would try to read any other
+            )
 
     def restore_checkpoints(self) -> None:
         """Bring what lies at CheckpointConfig.S3Uri.
@@ -147,6 +160,9 @@ class HostRun:
         self._instance = self._task.runner.start(self._launch(network, defaults))
         if self._sync:
             self._sync.start(self._instance.open_up)
+        if self._tensorboard:
+            # In Docker nothing is there before `collect`: /opt/ml is the container's own.
+            self._tensorboard.start(lambda: None)
 
     def follow(self, take: Take) -> None:
         """Hand every line to the log file and to `take`, in a thread of the host's own."""
@@ -204,6 +220,15 @@ class HostRun:
             checkpoints.keep(self._checkpoints.source, place)
             raise ArtifactError(f"{error} The checkpoints are in {place}.") from None
 
+    def save_tensorboard(self) -> None:
+        """Bring the last of TensorBoard's files out, after `collect`.
+
+        Raises:
+            ArtifactError: they cannot be brought to S3OutputPath.
+        """
+        if self._tensorboard:
+            self._tensorboard.finish()
+
     def close(self) -> None:
         """End what still runs and remove its traces."""
         with contextlib.ExitStack() as left:  # last first, and each whatever became of the others
@@ -212,8 +237,9 @@ class HostRun:
                 left.callback(self._instance.close)
             if self._feeding:
                 left.callback(self._feeding.stop)
-            if self._sync:
-                left.callback(self._sync.close)
+            for sync in (self._sync, self._tensorboard):
+                if sync:
+                    left.callback(sync.close)
 
     def _show(self, plan: ChannelPlan) -> None:
         """Mount a channel whose files are to be fetched when they are read, where that can be."""

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from local_mode.errors import LocalModeError
+from local_mode.errors import ArtifactError, LocalModeError
 from local_mode.instance.cleaning import remove_tree
 from local_mode.jobs.control import INTERRUPTED, Control
 from local_mode.jobs.execution import Ended, Execution, Task
@@ -119,7 +119,13 @@ class Job:
             if reason := self._await_instance():
                 return self._stopped(reason)
         self._enter("Uploading")
-        return self._end(ended, self._execution.collect())
+        try:
+            self._execution.collect()
+        except ArtifactError as error:
+            if not ended.exit_code:
+                raise
+            self._listener.note(str(error))  # of two failures the program's own is the reason
+        return self._end(ended, self._execution.failure_text())
 
     def _stop_begins(self, reason: str) -> None:
         if reason == INTERRUPTED:

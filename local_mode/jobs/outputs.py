@@ -37,6 +37,14 @@ class Outputs:
         """
         return S3Store(served(self._s3, uri), uri) if uri.startswith(SCHEME) else FolderStore(uri)
 
+    def tensorboard(self, uri: str, job_name: str) -> CheckpointStore:
+        """What keeps TensorBoard's files of a job, where SDK v2 looks for them below S3OutputPath.
+
+        Raises:
+            SourceError: no S3 is served.
+        """
+        return self.checkpoints(f"{_as_folder(uri)}{job_name}/tensorboard-output")
+
     def publish(self, folder: Path, output: str, job_name: str) -> None:
         """Copy what `artifacts.pack` left in `folder` to S3OutputPath.
 

@@ -14,6 +14,7 @@ from local_mode.jobs.shapes import later, optional, recorded, required
 
 _ROLE = r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 _DAY = 86_400
+_SERVERLESS = "only serverless jobs, which local_mode does not run, do without it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class MetricDefinition:
 class Algorithm:
     """The image and how it is started."""
 
-    TrainingImage: str = required(least=1, most=255)
+    TrainingImage: str = required(least=1, most=255, because="name the image: local_mode has no algorithms by name")
     TrainingInputMode: str = required(choices=("File", "FastFile", "Pipe"))
     """Of channels that name no InputMode of their own."""
     MetricDefinitions: tuple[MetricDefinition, ...] = optional((), most=40)
@@ -93,7 +94,7 @@ class Output:
 
     S3OutputPath: str = required(most=1024)
     """A folder path or file:// URI here."""
-    KmsKeyId: Any = later("encrypt artifacts")
+    KmsKeyId: Any = recorded()
     CompressionType: str = optional("GZIP", choices=("GZIP", "NONE"))
 
     @property
@@ -122,7 +123,7 @@ class Resources:
     InstanceCount: int | None = optional(None, least=1)
     """These two, or groups."""
     InstanceGroups: tuple[InstanceGroup, ...] = optional((), most=5)
-    VolumeSizeInGB: int = required(least=1, recorded=True)
+    VolumeSizeInGB: int | None = optional(None, least=0, recorded=True, usual=True)
     """GB; the disk is this machine's."""
     VolumeKmsKeyId: Any = recorded()
     KeepAlivePeriodInSeconds: Any = recorded()
@@ -169,22 +170,33 @@ class Checkpoints:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TensorBoard:
+    """Where TensorBoard's files are kept while and after a job runs."""
+
+    S3OutputPath: str = required(most=1024)
+    """A folder path or file:// URI here."""
+    LocalPath: str | None = optional(None, most=4096)
+    """Where the program writes them; /opt/ml/output/tensorboard unless it is said."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingJobRequest:
     """One CreateTrainingJob request."""
 
     TrainingJobName: str = required(pattern=r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-    AlgorithmSpecification: Algorithm = required()
-    RoleArn: str = required(pattern=_ROLE, least=20, most=2048, recorded=True)
+    AlgorithmSpecification: Algorithm = required(because=_SERVERLESS)
+    RoleArn: str = required(pattern=_ROLE, least=20, most=2048, recorded=True, usual=True)
     """Its account is the account of the job's ARN."""
     OutputDataConfig: Output = required()
-    ResourceConfig: Resources = required()
-    StoppingCondition: Stopping = required()
+    ResourceConfig: Resources = required(because=_SERVERLESS)
+    StoppingCondition: Stopping = optional(Stopping())
     HyperParameters: Mapping[str, str] | None = optional(None, most=100, key_most=256, value_most=2500)
     InputDataConfig: tuple[Channel, ...] = optional((), most=20)
     CheckpointConfig: Checkpoints | None = optional()
     Environment: Mapping[str, str] | None = optional(
         None, most=100, key_most=512, value_most=512, pattern="[a-zA-Z_][a-zA-Z0-9_]*"
     )
+    TensorBoardOutputConfig: TensorBoard | None = optional()
     EnableNetworkIsolation: bool = optional(False)
     EnableManagedSpotTraining: bool = optional(False)
     EnableInterContainerTrafficEncryption: Any = recorded()
@@ -196,10 +208,9 @@ class TrainingJobRequest:
     RemoteDebugConfig: Any = recorded()
     InfraCheckConfig: Any = recorded()
     SessionChainingConfig: Any = recorded()
-    VpcConfig: Any = later("place jobs in a VPC")
+    VpcConfig: Any = recorded()
     DebugRuleConfigurations: Any = later("run Debugger's rules")
     ProfilerRuleConfigurations: Any = later("run Profiler's rules")
-    TensorBoardOutputConfig: Any = later("sync TensorBoard's files")
     ServerlessJobConfig: Any = later("run serverless jobs")
     MlflowConfig: Any = later("track jobs in MLflow")
     ModelPackageConfig: Any = later("register models")

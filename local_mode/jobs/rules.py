@@ -9,7 +9,7 @@ from typing import Any
 
 from local_mode.channels.sources import local_path
 from local_mode.errors import LocalModeError, ValidationError
-from local_mode.instance.opt_ml import BASE, CHECKPOINTS
+from local_mode.instance.opt_ml import BASE, CHECKPOINTS, TENSORBOARD
 from local_mode.jobs.control import TAG, planned
 from local_mode.jobs.request import Channel, TrainingJobRequest
 from local_mode.jobs.shapes import read
@@ -37,7 +37,7 @@ def parse(document: Any) -> TrainingJobRequest:
 
 def _broken(request: TrainingJobRequest) -> list[str]:
     """Every broken rule, as a sentence that says what to do."""
-    rules = (_metrics, _channels, _hosts, _places, _spot, _checkpoints)
+    rules = (_metrics, _channels, _hosts, _places, _spot, _checkpoints, _tensorboard)
     return [problem for rule in rules for problem in rule(request)]
 
 
@@ -96,7 +96,7 @@ def _hosts(request: TrainingJobRequest) -> Iterator[str]:
         if names and value is not None:
             yield f"ResourceConfig.{field} is {value!r} beside InstanceGroups; give one or the other."
         elif not names and value is None:
-            yield f"ResourceConfig.{field} is missing; CreateTrainingJob requires it, or InstanceGroups."
+            yield f"ResourceConfig.{field} is missing; give it, or InstanceGroups."
     for name, count in Counter(names).items():
         if count > 1:
             yield f"{count} of ResourceConfig.InstanceGroups are called {name!r}; names must differ."
@@ -122,6 +122,8 @@ def _places(request: TrainingJobRequest) -> Iterator[str]:
     uris["OutputDataConfig.S3OutputPath"] = request.OutputDataConfig.S3OutputPath
     if request.CheckpointConfig:
         uris["CheckpointConfig.S3Uri"] = request.CheckpointConfig.S3Uri
+    if request.TensorBoardOutputConfig:
+        uris["TensorBoardOutputConfig.S3OutputPath"] = request.TensorBoardOutputConfig.S3OutputPath
     for where, uri in uris.items():
         try:
             # Whether an S3 is served here is for `create` to know.
@@ -165,3 +167,12 @@ def _checkpoints(request: TrainingJobRequest) -> Iterator[str]:
     clash = next((str(one) for one in taken if path.is_relative_to(one) or one.is_relative_to(path)), None)
     if clash:
         yield f"{where} is {text!r}, which is not to be mixed with {clash}; give another path, such as {CHECKPOINTS}."
+
+
+def _tensorboard(request: TrainingJobRequest) -> Iterator[str]:
+    """Where in a container TensorBoard's files can be: where what a program leaves is brought out from."""
+    text = request.TensorBoardOutputConfig and request.TensorBoardOutputConfig.LocalPath
+    path, top = Path(os.path.normpath(text or TENSORBOARD)), Path(TENSORBOARD).parent
+    if top not in path.parents or path.is_relative_to(top / "data") or ".." in Path(text or "").parts:
+        where = "TensorBoardOutputConfig.LocalPath"
+        yield f"{where} is {text!r}; local_mode syncs a folder of {top} other than {top}/data: give {TENSORBOARD}."

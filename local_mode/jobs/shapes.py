@@ -38,6 +38,10 @@ class Limits:
     """What local_mode would have to do for this field, and does not yet."""
     recorded: bool = False
     """Kept in the record, of no effect on this machine."""
+    usual: bool = False
+    """That a recorded field is in every request, so that nobody needs to be told of it."""
+    because: str = "CreateTrainingJob requires it"
+    """Why a required field cannot be left out."""
 
 
 def required(**limits: Any) -> Any:
@@ -75,7 +79,7 @@ def read(shape: type[T], document: Any, where: str, problems: list[str]) -> T | 
         limits: Limits = field.metadata["limits"]
         if document.get(name) is None:
             if field.default is MISSING:
-                problems.append(f"{path} is missing; CreateTrainingJob requires it.")
+                problems.append(f"{path} is missing; {limits.because}.")
         elif limits.later:
             problems.append(f"local_mode does not {limits.later} yet; remove {path}.")
         else:
@@ -90,13 +94,13 @@ def write(instance: Any) -> dict[str, Any]:
 
 
 def recorded_only(instance: Any) -> list[str]:
-    """Names of the fields that were set by choice and have no effect on this machine, those of inner shapes too."""
+    """Names of the fields that are set and have no effect on this machine, but for usual ones; of inner shapes too."""
     names = []
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
         if dataclasses.is_dataclass(value):
             names += recorded_only(value)
-        elif value is not None and field.default is not MISSING and field.metadata["limits"].recorded:
+        elif value is not None and field.metadata["limits"].recorded and not field.metadata["limits"].usual:
             names.append(field.name)
     return names
 

@@ -28,7 +28,7 @@ class Body:
         """Add bytes at the end.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: they cannot be written; its file is the one that would have them.
         """
         self.size += len(chunk)
         self._sha256.update(chunk)
@@ -36,7 +36,10 @@ class Body:
             self._md5.update(chunk)
         if self._path is None and self.size > _IN_MEMORY:
             self._move(self._folder.new())
-        self._file.write(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
 
     def rewind(self) -> None:
         """Read from the beginning next."""

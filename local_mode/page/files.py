@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_mode.jobs.log_archive import is_ours
+
 _TAIL_BYTES = 1 << 16
 _TAIL_LINES = 300
 _MOST = 200
@@ -27,7 +29,7 @@ def left(folder: Path) -> tuple[Left, ...]:
     """What a job left that can be downloaded."""
     paths = [folder / name for name in _KEPT]
     for name in _FOLDERS:
-        paths += sorted((folder / name).rglob("*"))[: _MOST - len(paths)]
+        paths += sorted(path for path in (folder / name).rglob("*") if not is_ours(path))[: _MOST - len(paths)]
     return tuple(
         Left(name=path.relative_to(folder).as_posix(), size=found.stat().st_size)
         for path in paths

@@ -1,14 +1,18 @@
 """Chooses a runner, and says which and why."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from local_mode.errors import RunnerError
-from local_mode.runners import bubblewrap, docker
+from local_mode.runners import bubblewrap
 from local_mode.runners.process import ProcessRunner
 from local_mode.runners.protocol import Runner
 from local_mode.runners.stand_in import StandIn
 
-Connect = Callable[[Mapping[str, str]], tuple[docker.DockerRunner | None, str]]
+if TYPE_CHECKING:
+    from local_mode.runners.docker import DockerRunner
+
+Connect = Callable[[Mapping[str, str]], tuple["DockerRunner | None", str]]
 RUNTIMES = ("auto", "docker", "process")
 
 
@@ -18,7 +22,7 @@ def choose(
     image: str,
     stand_ins: Mapping[str, StandIn],
     caller: Mapping[str, str],
-    connect: Connect = docker.connect,
+    connect: Connect | None = None,
 ) -> tuple[Runner, str]:
     """The runner for `runtime` (one of RUNTIMES) and the sentence that says why it is this one.
 
@@ -27,7 +31,7 @@ def choose(
     """
     if runtime == "process":
         return _process(stand_ins, caller, "")
-    engine, reason = connect(caller)
+    engine, reason = (connect or connected)(caller)
     if engine is None:
         if runtime == "docker":
             raise RunnerError(
@@ -39,6 +43,13 @@ def choose(
     if not engine.has_image(image):
         return _process(stand_ins, caller, f"the Docker engine has no image {image!r} (`make build` makes ours)")
     return engine, f"runs in Docker: an engine answers and has the image {image}"
+
+
+def connected(caller: Mapping[str, str]) -> "tuple[DockerRunner | None, str]":
+    """The runner of the Docker engine that answers, and why there is none."""
+    from local_mode.runners import docker  # noqa: PLC0415  # its SDK takes 40 ms, which not every start needs
+
+    return docker.connect(caller)
 
 
 def _process(stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why_no_docker: str) -> tuple[Runner, str]:

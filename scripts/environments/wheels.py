@@ -23,8 +23,8 @@ NOT_ON_A_HOST = ("sagemaker-training", "nvidia-dali-tf-plugin-cuda[0-9]+")
 not need. Both come as source that needs a compiler."""
 
 BESIDE = ("torchvision",)
-"""What a CPU build of torch gets out of the image's lock, without its dependencies: 8 MB. Its compiled half wants the torch
-of that lock, CUDA and all; its networks, which are Python, do not."""
+"""What a CPU build of torch gets out of the image's lock, without its dependencies: 8 MB. Its compiled half wants the
+torch of that lock, CUDA and all; its networks, which are Python, do not."""
 
 
 def locks(folder: Path) -> tuple[Path, Path]:

@@ -1,6 +1,7 @@
 """What becomes of each member of CreateTrainingJob's request, read off the request's dataclasses and the API model."""
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -28,6 +29,19 @@ NOTES = {
     "RoleArn": "its account is that of the job's ARN",
     "ResourceConfig.InstanceType": "told to the program; the machine is this one",
 }
+STRICTER = {
+    "AlgorithmSpecification: required": "contract 4.1: only serverless jobs do without it",
+    "AlgorithmSpecification.TrainingImage: required": "contract 4.1: its like, AlgorithmName, is refused by name",
+    "AlgorithmSpecification.TrainingImage: least": "an empty text names no image",
+    "InputDataConfig.DataSource.S3DataSource: required": "contract 3.1: its likes are refused by name",
+    "InputDataConfig.DataSource.S3DataSource.S3DataType: choices": "contract 3.1: Converse is no data of a container",
+    "InputDataConfig.DataSource.S3DataSource.S3Uri: least": "an empty text names no place",
+    "ResourceConfig: required": "contract 4.1: only serverless jobs do without it",
+    "ResourceConfig.InstanceCount: least": "a job has a host",
+    "ResourceConfig.InstanceGroups.InstanceCount: least": "a group has a host",
+    "StoppingCondition.MaxRuntimeInSeconds: most": "contract 4.1: 28 days",
+}
+"""Where a field is held to more than the API model holds it to, and why."""
 REQUEST = {
     "TrainingJobName": "probe",
     "RoleArn": "arn:aws:iam::123456789012:role/any",
@@ -87,6 +101,50 @@ def _strange(shape: Any, kind: type, where: str) -> Iterator[str]:
             yield f"{where}{item.name}"
         elif inner := _dataclass(hints[item.name]):
             yield from _strange(_element(shape.members[item.name]), inner, f"{where}{item.name}.")
+
+
+def stricter() -> list[str]:
+    """What the dataclasses demand of a field beyond the API model, as `path: demand`."""
+    shape = Session().get_service_model("sagemaker").operation_model("CreateTrainingJob").input_shape
+    return list(_stricter(shape, TrainingJobRequest, ""))
+
+
+def _stricter(shape: Any, kind: type, where: str) -> Iterator[str]:
+    hints = typing.get_type_hints(kind)
+    for item in dataclasses.fields(kind):
+        member, path = shape.members[item.name], f"{where}{item.name}"
+        if item.default is dataclasses.MISSING and item.name not in shape.required_members:
+            yield f"{path}: required"
+        yield from (f"{path}: {demand}" for demand in _demands(item.metadata["limits"], member))
+        if inner := _dataclass(hints[item.name]):
+            yield from _stricter(_element(member), inner, f"{path}.")
+
+
+def _demands(limits: Limits, shape: Any) -> Iterator[str]:
+    """The limits that allow less than `shape` does."""
+    whole = {"min": -(1 << 63), "max": (1 << 63) - 1} if shape.type_name == "long" else {"min": 0, "max": float("inf")}
+    keys = shape.key if shape.type_name == "map" else shape
+    values = {"map": lambda: shape.value, "list": lambda: shape.member}.get(shape.type_name, lambda: shape)()
+    least, most = shape.metadata.get("min", whole["min"]), shape.metadata.get("max", whole["max"])
+    if limits.least is not None and limits.least > least:
+        yield "least"
+    if limits.most is not None and limits.most < most:
+        yield "most"
+    if limits.key_most is not None and limits.key_most < keys.metadata.get("max", float("inf")):
+        yield "key_most"
+    if limits.value_most is not None and limits.value_most < values.metadata.get("max", float("inf")):
+        yield "value_most"
+    if limits.choices and not set(limits.choices) >= set(shape.metadata.get("enum", ["anything else"])):
+        yield "choices"
+    if limits.pattern and not _allows(limits.pattern, keys.metadata):
+        yield "pattern"
+
+
+def _allows(pattern: str, model: Any) -> bool:
+    """Whether a pattern takes all that the model's own pattern, or list of values, takes."""
+    if "enum" in model:
+        return all(re.fullmatch(pattern, value) for value in model["enum"])
+    return bool(model.get("pattern", "").replace(r"\.", ".") == pattern.replace(r"\.", "."))
 
 
 def _refused_values(path: str) -> str:

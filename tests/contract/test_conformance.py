@@ -53,6 +53,10 @@ def test_fields_of_the_document_are_those_of_the_request(lines):
     assert [line for line in fields if not any(other.startswith(line) for other in lines)] == [], TELL
 
 
+def test_no_field_is_held_to_more_than_the_model_says_without_a_reason():
+    assert sorted(request_fields.stricter()) == sorted(request_fields.STRICTER)
+
+
 def test_values_to_probe_are_of_fields_that_are_there():
     parse(request_fields.REQUEST)
     assert set(request_fields.PROBES) <= {item.path for item in request_fields.fields()}

@@ -167,7 +167,13 @@ RULES = [
         "U",
     ),
     rule("a field the API does not have", {"StopingCondition": {}}, "did you mean StoppingCondition?", "4.1", "U"),
-    rule("what local_mode does not do yet, by name", {"VpcConfig": {}}, "does not place jobs in a VPC", "4.1", "U"),
+    rule(
+        "what local_mode does not do yet, by name",
+        {"DebugRuleConfigurations": []},
+        "does not run Debugger's rules",
+        "4.1",
+        "U",
+    ),
 ]
 
 
@@ -194,6 +200,9 @@ def accepted(what, changes, section="4.1"):
         accepted("an Environment value with line ends", {"Environment": {"A": "a\nb"}}, "1.2"),
         accepted("a negative shuffle seed", {"InputDataConfig/0/ShuffleConfig": {"Seed": -(1 << 63)}}, "3.1"),
         accepted("28 days of MaxRuntimeInSeconds", {"StoppingCondition": {"MaxRuntimeInSeconds": 28 * 86_400}}),
+        accepted("a request without StoppingCondition: a day", {"StoppingCondition": None}),
+        accepted("a ResourceConfig without VolumeSizeInGB", {"ResourceConfig/VolumeSizeInGB": None}),
+        accepted("a VolumeSizeInGB of 0", {"ResourceConfig/VolumeSizeInGB": 0}),
         accepted("a StoppingCondition without MaxRuntimeInSeconds: a day", {"StoppingCondition": {}}),
     ],
 )

@@ -87,6 +87,9 @@ def test_sdk_v2_runs_on_the_paths_it_chooses_by_itself(server: Server, tmp_path:
     assert (seen["status"], seen["metrics"]) == ("Completed", {"loss": LOSS})
     assert seen["model_data"].startswith(f"s3://{DEFAULT_BUCKET}/local-mode-contract-")
     assert seen["model_bytes"] > 0
+    assert seen["recorded"] == [{"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}, "a-key"]
+    place, name = seen["board"]
+    assert place == f"s3://{DEFAULT_BUCKET}/boards/{name}/tensorboard-output"
     assert "Reason: AlgorithmError: why, exit code: 3" in seen["reason"]
     assert seen["code"].endswith("/source/sourcedir.tar.gz")
     packed = server.client("s3").get_object(Bucket=DEFAULT_BUCKET, Key=seen["code"])["Body"].read()

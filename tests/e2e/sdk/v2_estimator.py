@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3
 import sagemaker
 from botocore.exceptions import ClientError
+from sagemaker.debugger import TensorBoardOutputConfig
 from sagemaker.estimator import Estimator
 from sagemaker.exceptions import UnexpectedStatusException
 from sagemaker.inputs import TrainingInput
@@ -33,6 +34,10 @@ def defaults(image: str, source_dir: str) -> dict:
         hyperparameters={"act": '["epochs"]'},
         metric_definitions=LOSS,
         tags=[{"Key": "team", "Value": "vision"}],
+        subnets=["subnet-1"],
+        security_group_ids=["sg-1"],
+        output_kms_key="a-key",
+        tensorboard_output_config=TensorBoardOutputConfig(f"s3://{bucket}/boards"),
     )
     good.fit({"train": TrainingInput(data.rpartition("/")[0])}, logs="All")
     described = good.latest_training_job.describe()
@@ -53,6 +58,8 @@ def defaults(image: str, source_dir: str) -> dict:
         "role": session.expand_role("any"),
         "status": described["TrainingJobStatus"],
         "metrics": {item["MetricName"]: item["Value"] for item in described["FinalMetricDataList"]},
+        "recorded": [described["VpcConfig"], described["OutputDataConfig"]["KmsKeyId"]],
+        "board": [good.latest_job_tensorboard_artifacts_path(), described["TrainingJobName"]],
         "model_data": good.model_data,
         "model_bytes": s3.head_object(Bucket=bucket, Key=good.model_data.removeprefix(f"s3://{bucket}/"))[
             "ContentLength"

@@ -75,7 +75,10 @@ SOURCE = f"{CHANNEL}/DataSource/S3DataSource"
         ("TrainingJobName", "x" * 64, "it must match"),
         ("TrainingJobName", None, "TrainingJobName is missing; CreateTrainingJob requires it."),
         ("RoleArn", "arn:aws:iam::1:role/short", "RoleArn is 'arn:aws:iam::1:role/short'; it must match arn:aws"),
-        ("OutputDataConfig", None, "OutputDataConfig is missing"),
+        ("OutputDataConfig", None, "OutputDataConfig is missing; CreateTrainingJob requires it."),
+        ("ResourceConfig", None, "ResourceConfig is missing; only serverless jobs, which local_mode does not run"),
+        ("AlgorithmSpecification/TrainingImage", None, "TrainingImage is missing; name the image: local_mode has no"),
+        ("ResourceConfig/VolumeSizeInGB", -1, "VolumeSizeInGB is -1; it must be in the range 0 to any."),
         ("HyperParameters/epochs", 5, "HyperParameters['epochs'] is 5; values are strings: write \"5\"."),
         ("HyperParameters/long", "x" * 2501, "HyperParameters['long'] has 2501 characters; at most 2500"),
         ("HyperParameters", {str(n): "" for n in range(101)}, "HyperParameters has 101 entries; it must be in"),
@@ -128,7 +131,7 @@ SOURCE = f"{CHANNEL}/DataSource/S3DataSource"
         ),
         ("OutputDataConfig/CompressionType", "ZIP", "CompressionType is 'ZIP'; it must be one of GZIP, NONE."),
         ("ResourceConfig/InstanceCount", 0, "InstanceCount is 0; it must be in the range 1 to any."),
-        ("ResourceConfig/InstanceCount", None, "InstanceCount is missing; CreateTrainingJob requires it, or Inst"),
+        ("ResourceConfig/InstanceCount", None, "InstanceCount is missing; give it, or InstanceGroups."),
         ("ResourceConfig/InstanceCount", 10**9, "asks for 1000000000 hosts; local_mode runs at most 64, all on this"),
         (
             "ResourceConfig",
@@ -157,7 +160,14 @@ SOURCE = f"{CHANNEL}/DataSource/S3DataSource"
             "ResourceConfig asks for 65 hosts",
         ),
         (f"{SOURCE}/InstanceGroupNames", ["cpu"], "has 'cpu', which is none of ResourceConfig.InstanceGroups (none)."),
-        ("VpcConfig", {"Subnets": []}, "local_mode does not place jobs in a VPC yet; remove VpcConfig."),
+        ("MlflowConfig", {}, "local_mode does not track jobs in MLflow yet; remove MlflowConfig."),
+        ("DebugRuleConfigurations", [{}], "local_mode does not run Debugger's rules yet; remove DebugRuleConf"),
+        ("ProfilerRuleConfigurations", [{}], "local_mode does not run Profiler's rules yet; remove ProfilerRuleConf"),
+        ("TensorBoardOutputConfig", {"S3OutputPath": "http://b"}, "S3OutputPath: local_mode does not read or write"),
+        *(
+            ("TensorBoardOutputConfig", {"S3OutputPath": "/b", "LocalPath": path}, f"LocalPath is '{path}'; local_mode")
+            for path in ("/tb", "tb", "/opt/ml/output", "/opt/ml/output/data/tb", "/opt/ml/output/x/../../model")
+        ),
         ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "state"}, "LocalPath is 'state'; give an absolute path"),
         ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/x/../etc"}, "is '/x/../etc'; give an absolute path"),
         ("CheckpointConfig", {"S3Uri": "/c", "LocalPath": "/opt/ml"}, "is not to be mixed with /opt/ml/input"),
