@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trainjob.decoding import Batch, Batches
 from trainjob.memory import Recycled
 from trainjob.photograph_records import Photograph
+from trainjob.views import Whole
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,11 @@ class KeptBatches:
     _given_up: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        view = self.whole.decoder.view
+        if not isinstance(view, Whole) or self.side > view.short:
+            raise ValueError(
+                f"parts of {self.side} pixels cannot be cut out of {view}; decode by a Whole that is no smaller"
+            )
         self.whole.photographs.channel.looks_ahead = False  # a second epoch is most likely not to be read
 
     @property
@@ -151,13 +157,13 @@ class Replayed:
         held = 0
         for batch in self.batches.epoch(number, skip):
             held += batch.images.nbytes
-            self._given_up |= held > self.budget_bytes or skip > 0
-            if self._given_up:
+            self._given_up |= held > self.budget_bytes
+            if self._given_up or skip:
                 kept = []
             else:
                 kept.append(Batch(batch.images, batch.labels, list(map(_without_content, batch.photographs))))
             yield batch
-        self._kept = None if self._given_up else kept
+        self._kept = None if self._given_up or skip else kept
 
 
 def _without_content(photograph: Photograph) -> Photograph:

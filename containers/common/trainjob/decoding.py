@@ -2,9 +2,10 @@
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from trainjob.prefetch import prefetch
 from trainjob.views import Regions, View, regions
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 REQUESTED_AHEAD = 2
 """Batches of JPEGs read while others are decoded."""
@@ -83,7 +85,7 @@ class Batches:
 
         Args:
             number: Of the training's epoch; with the seed it decides the order and what is shown.
-            skip: Batches at its start that are read but not decoded.
+            skip: Batches at its start that are read but not decoded; one that the decoder lost whole counts as one.
 
         Yields:
             Batches of `batch_size`; the last may be smaller, and one that lost a photograph in the decoder, too.
@@ -93,28 +95,33 @@ class Batches:
             ChannelError, RecordError, StopRequested: As `Photographs.epoch` has them.
         """
         self.dropped = 0
-        for decoded in self.decoder.decode(prefetch(self._requests(number, skip), REQUESTED_AHEAD)):
-            for photograph, reason in decoded.failed:
-                self._refuse(photograph, reason)
-            if decoded.photographs:
-                labels = np.array([photograph.label for photograph in decoded.photographs], np.int64)
-                yield Batch(decoded.images, labels, decoded.photographs)
+        with (
+            _closed(prefetch(self._requests(number, skip), REQUESTED_AHEAD)) as requests,
+            _closed(self.decoder.decode(requests)) as answers,
+        ):
+            for decoded in answers:
+                for photograph, reason in decoded.failed:
+                    self._refuse(photograph, reason)
+                if decoded.photographs:
+                    labels = np.array([photograph.label for photograph in decoded.photographs], np.int64)
+                    yield Batch(decoded.images, labels, decoded.photographs)
         if self.dropped:
             name = self.photographs.channel.config.name
             log.warning("channel '%s', epoch %d: %d photographs left out", name, number + 1, self.dropped)
 
     def _requests(self, number: int, skip: int) -> Iterator[Request]:
-        checked = self._checked(self.photographs.epoch(number))
-        for index in itertools.count():
-            part = list(itertools.islice(checked, self.batch_size))
-            if not part:
-                return
-            if index < skip:
-                continue
-            photographs, sizes = [photograph for photograph, _ in part], [size for _, size in part]
-            random = np.random.Generator(np.random.PCG64((self.seed, number, index)))
-            boxes = [photograph.box for photograph in photographs]
-            yield Request(photographs, regions(self.decoder.view, sizes, boxes, random))
+        with _closed(self.photographs.epoch(number)) as read:
+            checked = self._checked(read)
+            for index in itertools.count():
+                part = list(itertools.islice(checked, self.batch_size))
+                if not part:
+                    return
+                if index < skip:
+                    continue
+                photographs, sizes = [photograph for photograph, _ in part], [size for _, size in part]
+                random = np.random.Generator(np.random.PCG64((self.seed, number, index)))
+                boxes = [photograph.box for photograph in photographs]
+                yield Request(photographs, regions(self.decoder.view, sizes, boxes, random))
 
     def _checked(self, photographs: Iterable[Photograph]) -> Iterator[tuple[Photograph, tuple[int, int]]]:
         for photograph in photographs:
@@ -132,3 +139,13 @@ class Batches:
             raise PhotographError(f"{text}; mend or remove it, or set on_corrupt=drop to leave such ones out.")
         self.dropped += 1
         log.warning("%s; left out", text)
+
+
+@contextmanager
+def _closed(items: Iterator[T]) -> Iterator[Iterator[T]]:
+    """Closes a generator at the end of the block, though an error's traceback may still refer to it."""
+    try:
+        yield items
+    finally:
+        if isinstance(items, Generator):
+            items.close()

@@ -1,6 +1,7 @@
 """Photographs out of records: those of an augmented manifest, an attribute each, or Examples of TFRecord."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,18 @@ class Photograph:
     box: Box | None
     index: int
     """Its place in the channel, from 0."""
+
+
+def box_of(values: Iterable[float]) -> Box:
+    """The box that these values are.
+
+    Raises:
+        ValueError, TypeError, OverflowError: They are not 4 numbers.
+    """
+    left, top, width, height = map(float, values)
+    if not all(map(math.isfinite, (left, top, width, height))):
+        raise ValueError(f"{(left, top, width, height)} are not finite")
+    return left, top, width, height
 
 
 def from_records(parts: Iterable[Records], name: str) -> Iterator[Photograph]:
@@ -69,23 +82,30 @@ def from_examples(parts: Iterable[Records], name: str) -> Iterator[Photograph]:
     index = 0
     for records in parts:
         for place in range(len(records)):
-            features = example.read(records[place])
-            for wanted in ("image", "label"):
-                if not len(features.get(wanted, ())):
-                    known = ", ".join(f"'{key}'" for key in features) or "none"
-                    raise RecordError(
-                        f"{name}: record {index} is an Example without a feature '{wanted}'; its features are: {known}."
-                    )
-            key = features.get("key", [b""])
-            box = features.get("box", ())
-            yield Photograph(
-                bytes(key[0]).decode(errors="replace") if len(key) and key[0] else f"photograph {index} of {name}",
-                np.frombuffer(features["image"][0], np.uint8),
-                int(features["label"][0]),
-                tuple(map(float, box)) if len(box) == 4 else None,  # type: ignore[arg-type]
-                index,
-            )
+            yield _from_example(records[place], name, index)
             index += 1
+
+
+def _from_example(record: NDArray[np.uint8], name: str, index: int) -> Photograph:
+    where = f"{name}: record {index}"
+    try:
+        features = {key: value for key, value in example.read(record).items() if len(value)}
+    except RecordError as error:
+        raise RecordError(f"{where}: {error}") from None
+    for wanted in ("image", "label"):
+        if wanted not in features:
+            known = ", ".join(f"'{key}'" for key in features) or "none"
+            raise RecordError(f"{where} is an Example without a feature '{wanted}'; its features are: {known}.")
+    image, label, key, box = features["image"], features["label"], features.get("key", [b""]), features.get("box")
+    kinds = {each: "bytes" if isinstance(value, list) else str(value.dtype) for each, value in features.items()}
+    if not (isinstance(image, list) and isinstance(key, list)) or kinds["label"] != "int64":
+        raise RecordError(f"{where} is an Example of {kinds}; image and key must be bytes, label an int64.")
+    try:
+        found = None if box is None else box_of(map(float, box))
+    except ValueError as error:
+        raise RecordError(f"{where} has a feature 'box' that is none ({error}); it must be 4 numbers.") from None
+    called = key[0].decode(errors="replace") or f"photograph {index} of {name}"
+    return Photograph(called, np.frombuffer(image[0], np.uint8), int(label[0]), found, index)
 
 
 def _attributes(held: list[NDArray[np.uint8]]) -> tuple[str, ...]:
@@ -116,15 +136,15 @@ def _kind(record: NDArray[np.uint8]) -> str:
 def _photograph(held: list[NDArray[np.uint8]], attributes: tuple[str, ...], name: str, index: int) -> Photograph:
     texts = {kind: record.tobytes() for kind, record in zip(attributes, held[1:], strict=True)}
     where = f"{name}: photograph {index}"
-    if "label" not in texts:
+    if "label" not in texts or "" in texts:  # a record that is no attribute is a photograph before its time
         raise RecordError(
             f"{where} is followed by {held[1][:40].tobytes()!r} and no label; AttributeNames must give its reference, "
             "then its label, a number."
         )
     try:
         label = int(texts["label"])
-        box = _box(texts["box"]) if "box" in texts else None
-    except (ValueError, TypeError) as error:
+        box = box_of(json.loads(texts["box"])) if "box" in texts else None
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         seen = {kind: text[:40] for kind, text in texts.items()}
         raise RecordError(
             f"{where} is followed by {seen}, where a label and a box of 4 numbers belong ({error}); check that every "
@@ -132,8 +152,3 @@ def _photograph(held: list[NDArray[np.uint8]], attributes: tuple[str, ...], name
         ) from None
     key = texts["key"].decode(errors="replace") if "key" in texts else f"photograph {index} of {name}"
     return Photograph(key, held[0], label, box, index)
-
-
-def _box(text: bytes) -> Box:
-    left, top, width, height = map(float, json.loads(text))
-    return left, top, width, height

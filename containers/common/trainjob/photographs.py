@@ -15,7 +15,7 @@ from trainjob.contract import PIPE
 from trainjob.dataset import Share
 from trainjob.errors import ChannelError, RecordError
 from trainjob.framing import detection, recordio, tfrecord
-from trainjob.photograph_records import Photograph, from_examples, from_records
+from trainjob.photograph_records import Photograph, box_of, from_examples, from_records
 from trainjob.views import Box
 
 INDEX = "index.jsonl"
@@ -58,6 +58,9 @@ class Photographs:
     share: Share = field(default_factory=Share)
     """Which of them are this process's own."""
 
+    _known: list[_Entry] | None = field(default=None, init=False)
+    """Those in files of their own, which do not change while a job runs; to list ten thousand takes seconds."""
+
     def epoch(self, number: int) -> Iterator[Photograph]:
         """One pass over the channel, in an order that (seed, number) decides, the same in every input mode.
 
@@ -66,11 +69,11 @@ class Photographs:
             RecordError: Its records are no photographs, or a label is none of the classes'.
             StopRequested: The job was asked to stop while this waited.
         """
-        if self._in_files():
-            entries = self._own(self._entries())
-            yield from _ahead(_shuffled(entries, self.window, (self.seed, number)))
-        else:
+        entries = self._entries()
+        if entries is None:
             yield from _shuffled(self._own(self._streamed()), self.window, (self.seed, number))
+        else:
+            yield from _ahead(_shuffled(self._own(entries), self.window, (self.seed, number)))
 
     def _own(self, items: Iterable[T]) -> Iterator[T]:
         count = 0
@@ -89,17 +92,18 @@ class Photographs:
                 "it has at least one object for every host."
             )
 
-    def _in_files(self) -> bool:
-        """Whether photographs lie in files of their own, and not in shards or a stream."""
+    def _entries(self) -> list[_Entry] | None:
+        """The photographs if they lie in files of their own; None if they come in shards or a stream."""
         if self.channel.config.input_mode == PIPE:
-            return False
-        return any(path.name == INDEX or path.suffix.lower() in SUFFIXES for path in self.channel.files())
-
-    def _entries(self) -> list[_Entry]:
-        folder = self.channel.folder
-        if (folder / INDEX).is_file():
-            return list(_indexed(folder, self.channel.config.name))
-        return _by_folder(folder, self.channel, self.classes)
+            return None
+        if self._known is None:
+            folder, name = self.channel.folder, self.channel.config.name
+            files = {path.relative_to(folder).as_posix(): path for path in self.channel.files()}
+            if INDEX in files:
+                self._known = list(_indexed(files, name))
+            elif any(path.suffix.lower() in SUFFIXES for path in files.values()):
+                self._known = _by_folder(folder, name, self.classes)
+        return self._known
 
     def _streamed(self) -> Iterator[Photograph]:
         with self.channel.open() as stream:
@@ -117,28 +121,28 @@ class Photographs:
                 )
 
 
-def _indexed(folder: Path, name: str) -> Iterator[_Entry]:
-    for number, line in enumerate((folder / INDEX).read_text(encoding="utf-8").splitlines(), 1):
+def _indexed(files: dict[str, Path], name: str) -> Iterator[_Entry]:
+    for number, line in enumerate(files[INDEX].read_bytes().splitlines(), 1):
         try:
             said = json.loads(line)
             key, label, box = said["key"], int(said["label"]), said.get("box")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            path = files.get(key)
+            box = None if box is None else box_of(box)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ChannelError(
-                f"Channel '{name}': line {number} of {INDEX} is {line[:80]!r}; it must be an object with key and label "
-                f"({error!r})."
+                f"Channel '{name}': line {number} of {INDEX} is {line[:80].decode(errors='replace')!r}; it must be an "
+                f"object with key, label and, if it has one, a box of 4 numbers ({type(error).__name__}: {error})."
             ) from None
-        path = folder / key
-        if ".." in Path(key).parts or not path.is_relative_to(folder) or not path.is_file():
+        if path is None:
             raise ChannelError(
                 f"Channel '{name}': line {number} of {INDEX} names '{key}', which is no file of the channel; "
                 "prepare the data again."
             )
-        yield _Entry(path, key, label, tuple(map(float, box)) if box else None, number - 1)  # type: ignore[arg-type]
+        yield _Entry(path, key, label, box, number - 1)
 
 
-def _by_folder(folder: Path, channel: Channel, classes: int) -> list[_Entry]:
+def _by_folder(folder: Path, name: str, classes: int) -> list[_Entry]:
     """One folder a class, in the order of their names, as torchvision's ImageFolder has it; mixed in a fixed order."""
-    name = channel.config.name
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
     if len(folders) != classes:
         raise ChannelError(
@@ -176,11 +180,14 @@ def _shuffled(items: Iterable[T], window: int, seed: tuple[int, int]) -> Iterato
 
 def _ahead(entries: Iterable[_Entry]) -> Iterator[Photograph]:
     """The photographs of entries, in order, a few read at once."""
-    with ThreadPoolExecutor(_READERS, "photographs") as pool:
-        waiting: deque[Future[Photograph]] = deque()
+    pool = ThreadPoolExecutor(_READERS, "photographs")
+    waiting: deque[Future[Photograph]] = deque()
+    try:
         for entry in entries:
             waiting.append(pool.submit(entry.load))
             if len(waiting) > 2 * _READERS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # nobody waits for them any more

@@ -35,8 +35,9 @@ class PlainDecoder:
 
     def decode(self, requests: Iterable[Request]) -> Iterator[Decoded]:
         """One answer a request, in order."""
-        with ThreadPoolExecutor(self._threads, "decode") as pool:
-            waiting: deque[tuple[Request, list[Future[NDArray[np.uint8]]]]] = deque()
+        pool = ThreadPoolExecutor(self._threads, "decode")
+        waiting: deque[tuple[Request, list[Future[NDArray[np.uint8]]]]] = deque()
+        try:
             for request in requests:
                 pairs = zip(request.photographs, request.regions.tolist(), strict=True)
                 shown = [pool.submit(self._show, each.content, tuple(region), self.view) for each, region in pairs]
@@ -45,6 +46,8 @@ class PlainDecoder:
                     yield self._collect(*waiting.popleft())
             while waiting:
                 yield self._collect(*waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)  # nobody waits for them any more
 
     def _collect(self, request: Request, shown: list[Future[NDArray[np.uint8]]]) -> Decoded:
         pixels: list[NDArray[np.uint8]] = []

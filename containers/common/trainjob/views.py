@@ -45,6 +45,10 @@ class Centre:
     antialias: bool = True
     """Filter what is made smaller."""
 
+    def __post_init__(self) -> None:
+        if self.side > self.short:
+            raise ValueError(f"no square of {self.side} pixels in a photograph of {self.short}; side is short or less")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
@@ -85,6 +89,11 @@ def resized(view: Centre | Whole, height: int, width: int) -> tuple[int, int]:
     """What a region of that height and width is resized to, pixels."""
     scale = view.short / min(height, width)
     return max(view.short, round(height * scale)), max(view.short, round(width * scale))
+
+
+def centre(view: Centre, height: int, width: int) -> tuple[int, int]:
+    """Top and left of the square that is cut out of a photograph resized to that height and width."""
+    return (height - view.side) // 2, (width - view.side) // 2
 
 
 def _framed(size: tuple[int, int], box: Box | None) -> tuple[int, int, int, int]:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,15 +18,24 @@ EPOCHS = 20
 @contextmanager
 def channel_of(base: Path, mode: str, objects: list[bytes], name: str = "train") -> Iterator[Channel]:
     """A channel that holds the objects."""
+    files = {f"part-{index:03d}": content for index, content in enumerate(objects)}
+    with channel_of_files(base, mode, files, name) as opened:
+        yield opened
+
+
+@contextmanager
+def channel_of_files(base: Path, mode: str, files: Mapping[str, bytes], name: str = "train") -> Iterator[Channel]:
+    """A channel that holds files of these names; in Pipe mode their bytes, in this order."""
     paths = Paths(base)
     paths.data.mkdir(parents=True)
     if mode == PIPE:
         os.mkfifo(paths.fifo(name, 0))
-        threading.Thread(target=_feed, args=(paths, name, b"".join(objects)), daemon=True).start()
+        threading.Thread(target=_feed, args=(paths, name, b"".join(files.values())), daemon=True).start()
     else:
         paths.channel(name).mkdir()
-        for index, content in enumerate(objects):
-            (paths.channel(name) / f"part-{index:03d}").write_bytes(content)
+        for file, content in files.items():
+            (paths.channel(name) / file).parent.mkdir(parents=True, exist_ok=True)
+            (paths.channel(name) / file).write_bytes(content)
     config = ChannelConfig(
         name=name, input_mode=mode, content_type=None, distribution="FullyReplicated", record_wrapper="None"
     )
