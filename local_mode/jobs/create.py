@@ -46,7 +46,7 @@ def create(
     s3 = S3Source(settings.s3.access) if settings.s3 else None
     plans = tuple(plan_channel(channel_spec(request, channel), s3=s3) for channel in request.InputDataConfig)
     hosts = request.ResourceConfig.cluster
-    for uri in _written(request):
+    for uri in written(request):
         outputs.check_output(uri)
     runner.check(
         image=request.AlgorithmSpecification.TrainingImage,
@@ -91,7 +91,8 @@ def _record(task: Task, arn: str, store: Store) -> Record:
     return Record.create(store, folder.record, request, arn=arn, model=model, clock=steady())
 
 
-def _written(request: TrainingJobRequest) -> list[str]:
+def written(request: TrainingJobRequest) -> list[str]:
+    """The places that a job of this request writes to."""
     config, board = request.CheckpointConfig, request.TensorBoardOutputConfig
     places = [request.OutputDataConfig.S3OutputPath]
     return places + ([config.S3Uri] if config else []) + ([board.S3OutputPath] if board else [])
