@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_mode import host
 from local_mode.api.reach import LOOPBACK, Reach
+from local_mode.channels.s3_access import S3Access
 from local_mode.console import Console
 from local_mode.doctor import examination
 from local_mode.endpoint import DEFAULT_PORT, Files, end, find, start_in_background
@@ -110,11 +111,28 @@ def _doctor(arguments: argparse.Namespace) -> int:
     target = Path(arguments.target)
     if target.suffix == ".json" or target.is_file():
         log = arguments.log.read_text(encoding="utf-8", errors="replace").splitlines() if arguments.log else None
-        findings = examination.of_request(_read_json(target), log=log, inspect=inspect, reason=reason)
+        s3, unserved = _s3_to_look_at(arguments)
+        findings = examination.of_request(
+            _read_json(target), log=log, inspect=inspect, reason=reason, s3=s3, unserved=unserved
+        )
     else:
         findings = examination.of_image(arguments.target, inspect=inspect, reason=reason)
     print("\n".join(map(str, findings)))
     return EXIT_FAILED if examination.has_failed(findings) else EXIT_COMPLETED
+
+
+def _s3_to_look_at(arguments: argparse.Namespace) -> "tuple[S3 | None, str]":
+    """AWS's own where that is asked for, else the endpoint's; why there is none."""
+    if arguments.aws:
+        return _callers_s3(os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"), ""
+    try:
+        here = find(Files(root=arguments.root.resolve()))
+    except LocalModeError as error:
+        return None, str(error)
+    from local_mode.channels.s3 import S3  # noqa: PLC0415  # where an endpoint runs there is boto3
+
+    access = S3Access(endpoint=here.url, region=here.region, access_key=here.access_key, secret=here.secret)
+    return S3(access), ""
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -251,6 +269,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what would fail in an image or a request, before it does")
     doctor.add_argument("target", metavar="IMAGE|REQUEST.json", help="an image's name, or a request's file")
     doctor.add_argument("--log", type=_log, metavar="FILE", help="log of a run, for the request's metrics")
+    doctor.add_argument("--aws", action="store_true",
+                        help="look at s3:// places in AWS's own S3, with this user's credentials; else in the "
+                             "endpoint that runs in --root, if one does")  # fmt: skip
     train.add_argument("--aws", action="store_true",
                        help="let s3:// be that of your AWS account, with your credentials of now; AWS charges for it"
                        )  # fmt: skip
@@ -283,7 +304,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (train, serve, down):
         command.add_argument("--stop-grace", type=float, default=STOP_GRACE_SECONDS, metavar="SECONDS",
                              help="from SIGTERM to SIGKILL (%(default)s)")  # fmt: skip
-    for command in (train, serve, env, page, down, interruption):
+    for command in (train, doctor, serve, env, page, down, interruption):
         command.add_argument("--root", type=Path, default=Path(".local_mode"), help="folder of all jobs (%(default)s)")
     return parser
 

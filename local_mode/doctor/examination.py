@@ -1,12 +1,15 @@
 """Looks at what a person has: an image, or a request with its image."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_mode.doctor import image, request
 from local_mode.doctor.findings import Finding, has_failed, warn
 from local_mode.errors import LocalModeError
 from local_mode.runners.image import ImageFacts
+
+if TYPE_CHECKING:  # it brings boto3, which most requests are looked at without
+    from local_mode.channels.s3 import S3
 
 __all__ = ["Inspect", "has_failed", "of_image", "of_request"]
 
@@ -24,12 +27,23 @@ def of_image(name: str, *, inspect: Inspect | None, reason: str) -> list[Finding
         return [image.missing(name, str(error))]
 
 
-def of_request(document: Any, *, log: Iterable[str] | None, inspect: Inspect | None, reason: str) -> list[Finding]:
-    """Every finding on a request and its image; `log` has lines of a run like it."""
+def of_request(  # all that may be looked at, each by its name
+    document: Any,
+    *,
+    log: Iterable[str] | None,
+    inspect: Inspect | None,
+    reason: str,
+    s3: "S3 | None" = None,
+    unserved: str = "no S3 is served here",
+) -> list[Finding]:
+    """Every finding on a request and its image; `log` has lines of a run like it.
+
+    `s3` is where s3:// places are looked at; without it each is told as not looked at, as `unserved` says why.
+    """
     accepted, findings = request.read(document)
     if accepted is None:
         return findings
-    findings += request.examine(document, accepted, log)
+    findings += request.examine(document, accepted, log, s3, unserved)
     algorithm = accepted.AlgorithmSpecification
     name, entrypoint = algorithm.TrainingImage, algorithm.ContainerEntrypoint
     if inspect is None:

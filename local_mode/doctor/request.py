@@ -5,17 +5,22 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from local_mode.channels.objects import find
+from local_mode.channels.objects import SCHEME, ObjectError, find
 from local_mode.channels.plan import ChannelPlan, ChannelSpec, plan_channel
+from local_mode.channels.s3_source import S3Source
 from local_mode.doctor.findings import Finding, fail, ok, warn
 from local_mode.errors import LocalModeError, ValidationError
-from local_mode.jobs.create import channel_spec
+from local_mode.jobs.create import channel_spec, written
+from local_mode.jobs.outputs import Outputs
 from local_mode.jobs.request import MetricDefinition, TrainingJobRequest
 from local_mode.jobs.rules import parse
 
-_ELSEWHERE = "s3://"
+if TYPE_CHECKING:  # it brings boto3, which most requests are looked at without
+    from local_mode.channels.s3 import S3
+
+_LOOK = "start an endpoint, or look in AWS's own S3 with --aws"
 _TEXTS = (".csv", ".txt", ".json", ".jsonl", ".tsv", ".libsvm")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".npy")
 _LOOKED_AT = 100
@@ -31,12 +36,23 @@ def read(document: Any) -> tuple[TrainingJobRequest | None, list[Finding]]:
     return request, [ok("request", f"{request.TrainingJobName} is accepted")]
 
 
-def examine(document: Any, request: TrainingJobRequest, log: Iterable[str] | None) -> list[Finding]:
-    """Every finding on an accepted request; `document` is it as it was written, `log` lines of a run like it."""
+def examine(
+    document: Any, request: TrainingJobRequest, log: Iterable[str] | None, s3: "S3 | None" = None, unserved: str = ""
+) -> list[Finding]:
+    """Every finding on an accepted request; `document` is it as it was written, `log` lines of a run like it.
+
+    `s3` is where s3:// places are looked at; without it, `unserved` says why they are not.
+    """
+    source = S3Source(s3.access) if s3 else None
     return [
         *_hyperparameters(request),
         *_names(request),
-        *(finding for channel in request.InputDataConfig for finding in _channel(channel_spec(request, channel))),
+        *(
+            finding
+            for channel in request.InputDataConfig
+            for finding in _channel(channel_spec(request, channel), source, unserved)
+        ),
+        *_outputs(request, s3, unserved),
         *_limits(document, request),
         *_metrics(request.AlgorithmSpecification.MetricDefinitions, log),
     ]
@@ -83,13 +99,27 @@ def _names(request: TrainingJobRequest) -> Iterator[Finding]:
         yield warn("channels", f"the names {', '.join(odd)}", advice)
 
 
-def _channel(spec: ChannelSpec) -> Iterator[Finding]:
+def _outputs(request: TrainingJobRequest, s3: "S3 | None", unserved: str) -> Iterator[Finding]:
+    """Whether there are the buckets that a job would write to."""
+    for uri in dict.fromkeys(uri for uri in written(request) if uri.startswith(SCHEME)):
+        if s3 is None:
+            yield warn("output", f"{uri} was not looked at: {unserved}", _LOOK)
+            continue
+        try:
+            Outputs(s3).check_output(uri)
+        except LocalModeError as error:
+            yield fail("output", str(error), "the job is refused")
+        else:
+            yield ok("output", f"there is the bucket of {uri}")
+
+
+def _channel(spec: ChannelSpec, source: S3Source | None, unserved: str) -> Iterator[Finding]:
     what = f"channel {spec.name}"
-    if spec.uri.startswith(_ELSEWHERE):
-        yield warn(what, f"{spec.uri} was not looked at", "see with `aws s3 ls` that it has objects")
+    if source is None and spec.uri.startswith(SCHEME):
+        yield warn(what, f"{spec.uri} was not looked at: {unserved}", _LOOK)
         return
     try:
-        plan = plan_channel(spec)
+        plan = plan_channel(spec, s3=source)
     except LocalModeError as error:
         yield fail(what, str(error), "mend S3Uri: the job is refused")
         return
@@ -99,10 +129,13 @@ def _channel(spec: ChannelSpec) -> Iterator[Finding]:
     elif spec.data_type == "S3Prefix" and plan.root is not None and not spec.uri.endswith("/"):
         yield warn(what, f"{spec.uri} has no slash at its end", "add one, or all that begins like it is taken in")
     if spec.mode == "Pipe" and spec.data_type != "AugmentedManifestFile":
-        yield from _stream(what, plan)
+        try:
+            yield from _stream(what, plan, source)
+        except (ObjectError, OSError) as error:
+            yield fail(what, str(error), "see that its objects can be read")
 
 
-def _stream(what: str, plan: ChannelPlan) -> Iterator[Finding]:
+def _stream(what: str, plan: ChannelPlan, s3: S3Source | None) -> Iterator[Finding]:
     """What is lost when objects are streamed one after the other."""
     spec, names = plan.spec, [item.name.lower() for item in plan.objects]
     wrapped = spec.record_wrapper == "RecordIO"
@@ -111,16 +144,16 @@ def _stream(what: str, plan: ChannelPlan) -> Iterator[Finding]:
         yield warn(what, f"{len(pictures)} files like {pictures[0]} as one stream", advice)
     if spec.compression != "Gzip" and (packed := [name for name in names if name.endswith(".gz")]):
         yield warn(what, f"{packed[0]} is streamed as it is", "set CompressionType to Gzip to have it inflated")
-    if not wrapped and spec.compression != "Gzip" and (open_ended := _unfinished(plan)):
+    if not wrapped and spec.compression != "Gzip" and (open_ended := _unfinished(plan, s3)):
         advice = "its last line runs into the next object's first: end every file with a line end"
         yield warn(what, f"{open_ended} does not end with a line end", advice)
 
 
-def _unfinished(plan: ChannelPlan) -> str | None:
+def _unfinished(plan: ChannelPlan, s3: S3Source | None) -> str | None:
     """The first text, but for the last object, that ends within a line."""
     for item in plan.objects[:-1][:_LOOKED_AT]:
         if item.size and item.name.lower().endswith(_TEXTS):
-            source, key = find(item.key)
+            source, key = find(item.key, s3)
             with closing(source.read(key, item.size - 1)) as stream:
                 if stream.read(1) != b"\n":
                     return item.name

@@ -48,7 +48,7 @@ def create(
     choices = settings.choices
     plans = tuple(plan_channel(channel_spec(request, channel, choices), s3=s3) for channel in request.InputDataConfig)
     hosts = request.ResourceConfig.cluster
-    for uri in _written(request):
+    for uri in written(request):
         outputs.check_output(uri)
     runner.check(
         image=request.AlgorithmSpecification.TrainingImage,
@@ -96,7 +96,8 @@ def _record(task: Task, arn: str, store: Store) -> Record:
     return Record.create(store, folder.record, request, arn=arn, model=model, clock=steady())
 
 
-def _written(request: TrainingJobRequest) -> list[str]:
+def written(request: TrainingJobRequest) -> list[str]:
+    """The places that a job of this request writes to."""
     config, board = request.CheckpointConfig, request.TensorBoardOutputConfig
     places = [request.OutputDataConfig.S3OutputPath]
     return places + ([config.S3Uri] if config else []) + ([board.S3OutputPath] if board else [])

@@ -11,7 +11,8 @@ _TAIL_LINES = 300
 _MOST = 200
 """Files that are listed; a program may leave a great many checkpoints."""
 _KEPT = ("model.tar.gz", "output.tar.gz", "job.json", "request.json")
-_FOLDERS = ("logs", "checkpoints")
+_FOLDERS = ("logs", "model", "output", "checkpoints")
+"""model and output are there where a request asked for no compression, or an archive could not be written."""
 # Escape sequences of terminals, then what else has no picture.
 _UNSEEN = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 

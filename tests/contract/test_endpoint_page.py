@@ -235,6 +235,18 @@ class TestJob:
         assert EVIL in text
         assert ask(server, "/-/jobs/evil/model.tar.gz", cookie=cookie)[1]["content-length"] != "0"
 
+    def test_artifacts_without_compression_are_listed_and_downloads(self, server, cookie):
+        output = {"S3OutputPath": f"s3://{BUCKET}/out", "CompressionType": "NONE"}
+        server.create("loose", ["leave"], OutputDataConfig=output)
+        assert server.ended("loose")["TrainingJobStatus"] == "Completed"
+        text = ask(server, "/-/jobs/loose", cookie=cookie)[2]
+
+        for file in ("model/run.sh", "model/1/saved%20model.pb", "output/inner/curve.csv"):
+            assert f'href="/-/jobs/loose/{file}"' in text
+            status, headers, _ = ask(server, f"/-/jobs/loose/{file}", cookie=cookie)
+            assert (status, headers["content-type"]) == (200, "application/octet-stream")
+        assert ask(server, "/-/jobs/loose/model/run.sh", cookie=cookie)[2] == "#!/bin/sh\n"
+
     @pytest.mark.parametrize("path", [
         "evil/../../endpoint.json", "evil/logs/../../../endpoint.json", "evil/%2e%2e/%2e%2e/endpoint.json",
         "evil/logs/%2e%2e/%2e%2e/%2e%2e/access_key.json", "evil/logs/..%2f..%2f..%2faccess_key.json",

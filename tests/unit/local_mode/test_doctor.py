@@ -121,7 +121,7 @@ SOURCE = "InputDataConfig/0/DataSource/S3DataSource/S3Uri"
         ("HyperParameters", {"a": '"adam"', "b": "sgd"}, WARN, 'a = "adam" has quotes of JSON, b = sgd', "both forms"),
         ("HyperParameters", {"a": "5 "}, WARN, "a with spaces", "take them out"),
         ("InputDataConfig/0/ChannelName", "my-train", WARN, "the names my-train", "use _"),
-        (SOURCE, "s3://bucket/in/", WARN, "s3://bucket/in/ was not looked at", "aws s3 ls"),
+        (SOURCE, "s3://bucket/in/", WARN, "s3://bucket/in/ was not looked at", "start an endpoint"),
         (SOURCE, "/nowhere/at/all/", FAIL, "No S3 objects found", "mend S3Uri"),
         ("StoppingCondition", {}, WARN, "a day (86400 s)", "MaxRuntimeInSeconds"),
         ("CheckpointConfig", None, WARN, "no CheckpointConfig", "CheckpointConfig.S3Uri"),
