@@ -79,8 +79,23 @@ test: testing pytest ## unit and contract tests
 	@$(WITH_KERAS) -m pytest -m "not drill" $(KERAS_TESTS)
 
 .PHONY: test/image
-test/image: testing ## tests inside the images, which must be built; REQUIRE_CONTAINERS=1 makes a missing one a failure
+test/image: testing pytest ## tests inside the images, which must be built; REQUIRE_CONTAINERS=1 makes a missing one a failure
 	@$(VENV)/pytest tests/image
+
+.PHONY: test/gpu
+test/gpu: testing pytest ## tests that need a GPU, inside the image of FRAMEWORK, or by PYTHON, which must have DALI; REAL_DATA=DIR
+	@set -e; tests="-m pytest -p no:cacheprovider tests/gpu"; \
+	if [ -n "$$PYTHON" ]; then \
+		exec env REQUIRE_GPU=1 PYTHONPATH=.local_mode/envs/pytest:containers/common:. "$$PYTHON" $$tests; \
+	fi; \
+	image=$$($(VENV)/python -c 'import sys; from scripts.build_image import image_name; print(image_name(sys.argv[1]))' \
+		"$$FRAMEWORK"); \
+	real=$$(realpath -m "$${REAL_DATA:-../shared/data}"); \
+	set --; [ ! -d "$$real" ] || set -- --mount "type=bind,source=$$real,target=/real,readonly"; \
+	exec docker run --rm --gpus all --network none --workdir /project "$$@" \
+		--mount "type=bind,source=$$PWD,target=/project,readonly" \
+		--env REAL_DATA=/real --env REQUIRE_GPU=1 --env PYTHONDONTWRITEBYTECODE=1 \
+		--env PYTHONPATH=.local_mode/envs/pytest "$$image" python $$tests
 
 .PHONY: test/e2e
 test/e2e: testing pytest ## whole jobs, on drawn and on real data (REAL_DATA=DIR), and jobs and services killed at random

@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,13 @@ from trainjob.decoding import Decoded, Request
 from trainjob.memory import Recycled
 from trainjob.photograph_records import Photograph
 from trainjob.plain_decoder import stacked
-from trainjob.views import Centre, Crop, View, Whole
+from trainjob.views import Centre, Crop, View, Whole, resized
 
 Take = Callable[[Any], Any]
 """What a framework does with a batch of a GPU, DALI's tensor `(n, side, side, 3)`: a copy of its own, by DLPack."""
 
-
-Inputs = tuple[list[NDArray[np.uint8]], list[NDArray[np.int32]], list[NDArray[np.int32]]]
-"""Of a batch: JPEGs; top and left; height and width."""
+Inputs = tuple[list[NDArray[Any]], ...]
+"""Of a batch: JPEGs; top and left; height and width; and, but for a Crop, what these are resized to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,114 +64,152 @@ class DaliDecoder:
         self._batch_size, self._device_id, self._take = batch_size, device_id, take
         self._tuning = tuning or Tuning()
         self._memory = Recycled()
-        self._requests: Iterator[Request] = iter(())
-        self._under_way: deque[Request] = deque()
-        """Handed to DALI, which reads the arrays where they lie, and not answered."""
-        self._graph: Any = None
+        self._idle: _Graph | None = None
 
     def decode(self, requests: Iterable[Request]) -> Iterator[Decoded]:
         """One answer a request, in order; up to `Tuning.prefetch` requests are under way.
 
-        A bad JPEG fails its whole batch in DALI: then each of them is decoded alone, so that only the bad one is lost.
+        A bad JPEG fails its whole batch in DALI: then each of them is decoded alone, so that only the bad one is lost,
+        and what is left comes to the host.
+
+        Raises:
+            RuntimeError: DALI failed with a batch, but with none of its photographs, as where a GPU's memory is full.
         """
-        self._requests = iter(requests)
-        if self._graph is None:
-            self._graph = self._build(self._batch_size)
-        whole = False
-        try:
-            while (decoded := self._answer()) is not None:
+        graph, self._idle = self._idle or self._graph(self._batch_size, self._tuning.prefetch), None
+        for request, output, reason in graph.answers(requests):
+            if output is None:
+                decoded = self._one_by_one(request)
+                if not decoded.failed:
+                    raise RuntimeError(f"DALI cannot decode {len(request.photographs)} photographs at once: {reason}")
                 yield decoded
-            self._graph.reset()
-            whole = True
-        finally:
-            if not whole:  # what is under way in it would answer the next epoch's requests
-                self._graph = None
-            self._under_way.clear()
+            else:
+                yield Decoded(request.photographs, request.regions, self._taken(output), [])
+        # After an epoch that was left early there is still something under way in it.
+        self._idle = graph
 
-    def _answer(self) -> Decoded | None:
-        """The next one; None at the end."""
-        try:
-            (output,) = self._graph.run()
-        except StopIteration:
-            return None
-        except RuntimeError:
-            # DALI calls this graph invalid now, so what else is under way goes through a new one.
-            failed = self._under_way.popleft()
-            self._requests = itertools.chain(list(self._under_way), self._requests)
-            self._under_way.clear()
-            self._graph = self._build(self._batch_size)
-            return self._one_by_one(failed)
-        request = self._under_way.popleft()
-        return Decoded(request.photographs, request.regions, self._taken(output), [])
+    def _graph(self, batch_size: int, prefetch: int) -> "_Graph":
+        return _Graph(partial(self._build, batch_size, prefetch), self.view)
 
-    def _next(self) -> Inputs:
-        request = next(self._requests)
-        self._under_way.append(request)
-        return _inputs(request)
-
-    def _build(self, batch_size: int, source: Callable[[], Inputs] | None = None) -> Any:
+    def _build(self, batch_size: int, prefetch: int, source: Callable[[], Inputs]) -> Any:
         from nvidia.dali.pipeline import Pipeline  # noqa: PLC0415 - only where `why_not` finds it
 
-        tuning = self._tuning
         graph = Pipeline(
             batch_size=batch_size,
-            num_threads=tuning.threads or os.cpu_count() or 1,
+            num_threads=self._tuning.threads or os.cpu_count() or 1,
             device_id=self._device_id,
-            prefetch_queue_depth=tuning.prefetch,
+            prefetch_queue_depth=prefetch,
         )
         with graph:
-            shown = _shown(source or self._next, self.view, tuning, mixed=self._device_id is not None)
-            graph.set_outputs(shown)
+            graph.set_outputs(_shown(source, self.view, self._tuning, mixed=self._device_id is not None))
         graph.build()
         return graph
 
     def _taken(self, output: Any) -> Any:
         """A batch, in memory that DALI does not use again."""
-        if isinstance(self.view, Whole):
-            host = output.as_cpu() if self._device_id is not None else output
-            return [np.array(host.at(index)) for index in range(len(host))]
-        if self._device_id is not None and self._take is not None:
+        if self._device_id is not None and self._take is not None and not isinstance(self.view, Whole):
             return self._take(output.as_tensor())
-        dense = np.asarray(output.as_tensor())
+        host = self._on_host(output)
+        if isinstance(self.view, Whole):
+            return [np.array(host.at(index)) for index in range(len(host))]
+        dense = np.asarray(host.as_tensor())
         copied = self._memory.empty((len(dense), dense[0].size)).reshape(dense.shape)
         copied[...] = dense
         return copied
+
+    def _on_host(self, output: Any) -> Any:
+        return output if self._device_id is None else output.as_cpu()
 
     def _one_by_one(self, request: Request) -> Decoded:
         kept: list[int] = []
         pixels: list[NDArray[np.uint8]] = []
         failed: list[tuple[Photograph, str]] = []
-        for index, photograph in enumerate(request.photographs):
-            alone = iter([_inputs(Request([photograph], request.regions[index : index + 1]))])
-            try:
-                (output,) = self._build(1, alone.__next__).run()
-            except RuntimeError as error:
-                failed.append((photograph, f"cannot be decoded ({_reason(error)})"))
-                continue
-            host = output.as_cpu() if self._device_id is not None else output
-            pixels.append(np.array(host.at(0)))
-            kept.append(index)
+        alone = (
+            Request([photograph], request.regions[index : index + 1])
+            for index, photograph in enumerate(request.photographs)
+        )
+        for index, (_, output, reason) in enumerate(self._graph(1, 1).answers(alone)):
+            if output is None:
+                failed.append((request.photographs[index], f"cannot be decoded ({reason})"))
+            else:
+                pixels.append(np.array(self._on_host(output).at(0)))
+                kept.append(index)
         photographs = [request.photographs[index] for index in kept]
         images: Any = pixels if isinstance(self.view, Whole) else stacked(pixels, self._memory)
         return Decoded(photographs, request.regions[kept], images, failed)
 
 
-def _inputs(request: Request) -> Inputs:
+class _Graph:
+    """A pipeline of DALI's, which is made anew where a JPEG has failed it: DALI calls it invalid then."""
+
+    def __init__(self, make: Callable[[Callable[[], Inputs]], Any], view: View) -> None:
+        self._make, self._view = make, view
+        self._renew(iter(()))
+
+    def answers(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Any, str]]:
+        """Each request with its output, valid until the next is asked for; or with None and why it failed."""
+        self._feed.requests = iter(requests)
+        try:
+            while True:
+                try:
+                    (output,) = self._pipeline.run()
+                except StopIteration:
+                    self._pipeline.reset()
+                    return
+                except RuntimeError as error:
+                    if self._feed.has_failed or not self._feed.under_way:
+                        raise
+                    output, reason = None, _reason(error)
+                request = self._feed.under_way.popleft()
+                if output is None:
+                    # What else is under way in the old one goes through the new one.
+                    self._renew(itertools.chain(list(self._feed.under_way), self._feed.requests))
+                    yield request, None, reason
+                else:
+                    yield request, output, ""
+        finally:
+            self._feed.requests = iter(())  # the pipeline may stay for a while; a channel must not stay open with it
+
+    def _renew(self, requests: Iterator[Request]) -> None:
+        self._feed = _Feed(requests, self._view)
+        self._pipeline = self._make(self._feed.next)
+
+
+class _Feed:
+    """Where a pipeline has its batches from."""
+
+    def __init__(self, requests: Iterator[Request], view: View) -> None:
+        self.requests, self._view = requests, view
+        self.under_way: deque[Request] = deque()
+        """Handed to DALI, which reads the arrays where they lie, and not answered."""
+        self.has_failed = False
+        """Whether the requests themselves ended in an error, which is none of DALI's then."""
+
+    def next(self) -> Inputs:
+        try:
+            request = next(self.requests)
+        except RuntimeError:
+            self.has_failed = True
+            raise
+        self.under_way.append(request)
+        return _inputs(request, self._view)
+
+
+def _inputs(request: Request, view: View) -> Inputs:
     jpegs = [photograph.content for photograph in request.photographs]
-    return jpegs, list(request.regions[:, :2]), list(request.regions[:, 2:])
+    inputs = jpegs, list(request.regions[:, :2]), list(request.regions[:, 2:])
+    if isinstance(view, Crop):
+        return inputs
+    # DALI's own rounding of the longer side is another, and would move the centre.
+    return *inputs, [np.array(resized(view, *shape), np.float32) for shape in request.regions[:, 2:].tolist()]
 
 
 def _shown(source: Callable[[], Inputs], view: View, tuning: Tuning, *, mixed: bool) -> Any:
     """The graph's output: uint8, RGB, `(height, width, 3)` a photograph."""
     from nvidia.dali import fn, types  # noqa: PLC0415 - only where `why_not` finds it
 
-    jpegs, anchors, shapes = fn.external_source(
-        source=source,
-        num_outputs=3,
-        batch=True,
-        no_copy=True,
-        ndim=[1, 1, 1],
-        dtype=[types.UINT8, types.INT32, types.INT32],
+    dtypes = [types.UINT8, types.INT32, types.INT32, *([] if isinstance(view, Crop) else [types.FLOAT])]
+    jpegs, anchors, shapes, *sizes = fn.external_source(
+        source=source, num_outputs=len(dtypes), batch=True, no_copy=True, ndim=[1] * len(dtypes), dtype=dtypes
     )
     hints: dict[str, Any] = {}
     if mixed:
@@ -193,9 +231,9 @@ def _shown(source: Callable[[], Inputs], view: View, tuning: Tuning, *, mixed: b
     linear = {"interp_type": types.INTERP_LINEAR, "antialias": view.antialias}
     if isinstance(view, Crop):
         return fn.resize(images, size=[view.side, view.side], **linear)
-    images = fn.resize(images, resize_shorter=view.short, **linear)
+    images = fn.resize(images, size=sizes[0], **linear)
     if isinstance(view, Centre):
-        return fn.crop(images, crop=(view.side, view.side))
+        return fn.crop(images, crop=(view.side, view.side), rounding="truncate")  # as views.centre has it
     return images
 
 
