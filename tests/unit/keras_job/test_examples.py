@@ -53,6 +53,32 @@ def test_batches_hold_every_example_in_order_epoch_after_epoch(make_job, mode, f
         found.close()
 
 
+def test_steps_make_the_length_known_and_the_remainder_can_be_dropped(make_job):
+    job = make_job()
+    job.content["train"] = [framed(tfrecord.write, payloads(100))]
+    with job.fed() as env:
+        found = channel.find(env, "train", Stop())
+        whole = examples.dataset(found, 32, FEATURES, steps=4)
+        assert whole.cardinality() == 4
+        assert [len(batch["name"]) for batch in whole] == [32, 32, 32, 4]
+        full = examples.dataset(found, 32, FEATURES, drop_remainder=True, steps=3)
+        assert full.cardinality() == 3
+        assert full.element_spec["name"].shape == (32,)
+        assert [len(batch["name"]) for batch in full] == [32, 32, 32]
+        assert examples.dataset(found, 32, FEATURES).cardinality() == tf.data.UNKNOWN_CARDINALITY
+
+
+@pytest.mark.parametrize("steps", [3, 5])
+def test_epoch_of_another_number_of_batches_than_told_is_an_error(make_job, steps):
+    job = make_job()
+    job.content["train"] = [framed(tfrecord.write, payloads(100))]
+    with (
+        job.fed() as env,
+        pytest.raises(tf.errors.OpError, match=f"expected to contain {steps} elements"),
+    ):
+        list(examples.dataset(channel.find(env, "train", Stop()), 32, FEATURES, steps=steps))
+
+
 def test_schema_that_lacks_a_feature_is_told_with_what_there_is(make_job):
     job = make_job()
     job.content["train"] = [framed(tfrecord.write, payloads(10))]

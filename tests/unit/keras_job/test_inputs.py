@@ -14,7 +14,7 @@ from trainjob import channel, cifar10
 from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.stop import Stop
 
-from tests.unit.keras_job.streams import examples, frames, images, rows
+from tests.unit.keras_job.streams import examples, frames, images, rows, without_label
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -111,7 +111,8 @@ def test_wrong_framing_and_lacking_feature_are_told_through_tensorflow(make_job)
     for encode, settings, told in (
         (frames, {"framing": "tfrecord"}, "'train', epoch 0 is to be read as tfrecord, .* a recordio header"),
         (bytes, {"framing": "recordio"}, "is to be read as recordio, but its first bytes"),
-        (lambda content: examples(content).replace(b"label", b"lable"), {}, "CRC"),
+        (lambda content: examples(content).replace(b"label", b"lable"), {}, "'train', epoch 0: .* not match its CRC"),
+        (without_label, {}, "has no feature 'label'; its features are: 'image', 'klass'. Check which"),
     ):
         job = make_job(encode.__name__)
         job.content["train"] = [encode(content) for content in job.content["train"]]

@@ -2,7 +2,9 @@
 
 import io
 import os
+import re
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,28 @@ def test_new_iterator_is_a_new_epoch_whoever_makes_it(place, capsys):
     assert Path(folders["state_dir"], ".train-pipe_mode-state").read_text() == "3"
     reports = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PipeModeDataset ")]
     assert [report.split(": ")[1].split(", ")[:2] for report in reports] == [["4 records", "13 bytes"]] * 2
+
+
+@pytest.mark.parametrize(("interval", "benchmark"), [(1_000, False), (1_000, True), (0, False)])
+def test_benchmark_is_told_every_so_many_records_and_at_the_end(place, capsys, interval, benchmark):
+    file = io.BytesIO()
+    for _ in range(4_000):
+        recordio.write(file, bytes(1_000))
+    content = file.getvalue()
+    folders = place(content)
+    dataset = PipeModeDataset("train", **folders, benchmark=benchmark, benchmark_records_interval=interval)
+    assert sum(1 for _ in dataset.batch(500)) == 8
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PipeModeDataset ")]
+    form = r"PipeModeDataset \S+/train_0: (\d+) records, (\d+) bytes, [\d.]+ s, \d+ records/s, [\d.]+ MB/s"
+    told = [re.fullmatch(form, line).groups() for line in lines]
+    counts = [int(count) for count, _ in told]
+    if benchmark:
+        assert told.pop() == ("4000", str(len(content)))
+        counts.pop()
+    # What crosses at a time is up to a thousand records, so that is how far apart the lines are at the least.
+    assert len(counts) in (range(1, 5) if interval else [0])
+    assert all(later - earlier >= interval for earlier, later in pairwise([0, *counts]))
 
 
 def test_record_io_is_the_default_and_an_epoch_left_early_is_followed_by_the_next(place):

@@ -112,7 +112,10 @@ def _single(content: bytes, key: str, kind: int) -> tuple[int, int]:
     features = dict(_features(content))
     if key not in features:
         known = ", ".join(f"'{known}'" for known in features) or "none"
-        raise RecordError(f"An Example has no feature '{key}'; its features are: {known}.")
+        raise RecordError(
+            f"An Example has no feature '{key}'; its features are: {known}. Check which data set the channel's S3Uri "
+            "names, or write it with that feature."
+        )
     lists = [item for item in _fields(content, features[key].start, features[key].end) if item.number == kind]
     values = [item for entry in lists for item in _fields(content, entry.start, entry.end) if item.number == 1]
     if len(values) != 1:
