@@ -1,6 +1,7 @@
 """The set kept decoded after its first epoch: later ones only cut parts out of it."""
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -156,7 +157,7 @@ class Replayed:
         kept: list[Batch] = []
         held = 0
         for batch in self.batches.epoch(number, skip):
-            held += batch.images.nbytes
+            held += math.prod(batch.images.shape)  # a byte each; TensorFlow's tensors do not tell
             self._given_up |= held > self.budget_bytes
             if self._given_up or skip:
                 kept = []

@@ -15,7 +15,7 @@ from trainjob.evaluation import Evaluation
 from trainjob.plain_decoder import PlainDecoder
 from trainjob.showing import Shown
 from trainjob.stop import Stop
-from trainjob.views import Centre, Crop, View, resized
+from trainjob.views import Centre, Crop, View, centre, resized
 
 from keras_job import inputs
 from keras_job.training import Trainer, has_gpu
@@ -59,7 +59,7 @@ def show(content: NDArray[np.uint8], region: tuple[int, int, int, int], view: Vi
         size = (view.side, view.side) if isinstance(view, Crop) else resized(view, region[2], region[3])
         pixels = tf.image.resize(picture, size, antialias=view.antialias)
         if isinstance(view, Centre):
-            first_row, first_column = (round((length - view.side) / 2) for length in size)
+            first_row, first_column = centre(view, *size)
             pixels = pixels[first_row : first_row + view.side, first_column : first_column + view.side]
         shown: NDArray[np.uint8] = tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), tf.uint8).numpy()
         return shown

@@ -18,7 +18,7 @@ from trainjob.evaluation import Evaluation
 from trainjob.plain_decoder import PlainDecoder
 from trainjob.showing import Shown
 from trainjob.stop import Stop
-from trainjob.views import Centre, Crop, View, resized
+from trainjob.views import Centre, Crop, View, centre, resized
 
 from pytorch_job import inputs
 from pytorch_job.training import Trainer
@@ -67,7 +67,7 @@ def show(content: NDArray[np.uint8], region: tuple[int, int, int, int], view: Vi
     rows, columns = resized(view, height, width)
     picture = picture.resize((columns, rows), bilinear, box=box)
     if isinstance(view, Centre):
-        first_row, first_column = round((rows - view.side) / 2), round((columns - view.side) / 2)
+        first_row, first_column = centre(view, rows, columns)
         picture = picture.crop((first_column, first_row, first_column + view.side, first_row + view.side))
     return np.asarray(picture)
 
