@@ -1,5 +1,6 @@
 """From a channel of photographs to tensors: a decoder chosen, batches of pixels brought to the device."""
 
+import functools
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -38,7 +39,7 @@ def decoder(view: View, batch_size: int, choice: Choice) -> Decoder:
         )
     if choice == "plain" or reason:
         if reason:
-            log.warning("photographs are decoded by tf.io, slower: DALI cannot be loaded here (%s)", reason)
+            _warn(reason)
         return PlainDecoder(view, show)
     if not has_gpu():
         return dali_pipelines.DaliDecoder(view, batch_size)
@@ -148,6 +149,12 @@ def evaluate(trainer: Trainer, batches: Shown, classes: int, stop: Stop, mistake
         pixels = images.numpy() if mistakes else None
         result.add(logits, batch.labels, [photograph.key for photograph in batch.photographs], pixels)
     return result
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    """Once, not for every channel."""
+    log.warning("photographs are decoded by tf.io, slower: DALI cannot be loaded here (%s)", reason)
 
 
 def _take(tensor: Any) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """From a channel of photographs to tensors: a decoder chosen, batches of pixels brought to the device."""
 
+import functools
 import io
 import logging
 from collections.abc import Iterator, Sequence
@@ -41,7 +42,7 @@ def decoder(view: View, batch_size: int, choice: Choice, device: torch.device) -
         )
     if choice == "plain" or reason:
         if reason:
-            log.warning("photographs are decoded by Pillow, slower: DALI cannot be loaded here (%s)", reason)
+            _warn(reason)
         return PlainDecoder(view, show)
     if device.type != "cuda":
         return dali_pipelines.DaliDecoder(view, batch_size)
@@ -126,6 +127,12 @@ def evaluate(trainer: Trainer, batches: Shown, classes: int, stop: Stop, mistake
         pixels = images.permute(0, 2, 3, 1).cpu().numpy() if mistakes else None
         result.add(logits, batch.labels, [photograph.key for photograph in batch.photographs], pixels)
     return result
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    """Once, not for every channel."""
+    log.warning("photographs are decoded by Pillow, slower: DALI cannot be loaded here (%s)", reason)
 
 
 def _take(tensor: Any) -> Tensor:
