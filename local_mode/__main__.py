@@ -35,12 +35,12 @@ from local_mode.errors import LocalModeError
 from local_mode.jobs.choices import listed
 from local_mode.jobs.choices import parse as parse_choices
 from local_mode.jobs.create import create
-from local_mode.jobs.execution import Settings
 from local_mode.jobs.interrupt import interrupt
 from local_mode.jobs.job import Job
 from local_mode.jobs.record import COMPLETED, STOPPED
 from local_mode.jobs.rules import parse
 from local_mode.jobs.sweep import sweep
+from local_mode.jobs.task import Settings
 from local_mode.page.access import link
 from local_mode.runners import process
 from local_mode.runners.choose import RUNTIMES, choose, connected

@@ -23,13 +23,13 @@ from local_mode.channels.s3 import S3
 from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
 from local_mode.errors import LocalModeError
-from local_mode.jobs.execution import Settings
 from local_mode.jobs.folder import JobFolder, jobs_folder
 from local_mode.jobs.log_archive import Archive, keep
 from local_mode.jobs.log_stream import LogStream
 from local_mode.jobs.request import TrainingJobRequest
 from local_mode.jobs.service import Service
 from local_mode.jobs.sweep import Cleaner, sweep
+from local_mode.jobs.task import Settings
 from local_mode.object_store.objects import ObjectStore
 from local_mode.page.access import link
 from local_mode.page.views import Page

@@ -11,7 +11,6 @@ from local_mode.instance.cleaning import remove_tree
 from local_mode.instance.cluster import Cluster, share
 from local_mode.jobs.choices import DEFAULT, Choices
 from local_mode.jobs.clock import steady
-from local_mode.jobs.execution import Settings, Task
 from local_mode.jobs.folder import JobFolder, jobs_folder, make_folder
 from local_mode.jobs.host_run import PIPE, checkpoint_mount
 from local_mode.jobs.job import Job
@@ -21,6 +20,7 @@ from local_mode.jobs.record import MESSAGES, Record
 from local_mode.jobs.request import Channel, TrainingJobRequest
 from local_mode.jobs.shapes import recorded_only, write
 from local_mode.jobs.store import Store
+from local_mode.jobs.task import Settings, Task
 from local_mode.jobs.trace import Trace
 from local_mode.runners.protocol import STOP_GRACE_SECONDS, Runner
 

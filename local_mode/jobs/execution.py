@@ -2,68 +2,23 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from local_mode.channels.plan import ChannelPlan
 from local_mode.errors import ArtifactError, RunnerError
 from local_mode.instance import artifacts, opt_ml
-from local_mode.instance.cluster import Cluster
-from local_mode.jobs.choices import DEFAULT, Choices
 from local_mode.jobs.control import Control
-from local_mode.jobs.door import Door, Open, open_door
-from local_mode.jobs.folder import JobFolder
+from local_mode.jobs.door import Door, open_door
 from local_mode.jobs.host_run import HostRun
-from local_mode.jobs.listener import Listener
 from local_mode.jobs.metrics import MetricScanner
-from local_mode.jobs.outputs import Outputs
-from local_mode.jobs.request import TrainingJobRequest
-from local_mode.jobs.trace import Trace
-from local_mode.runners.protocol import Network, Runner
-
-if TYPE_CHECKING:  # it brings boto3, which a job of this machine's files does without
-    from local_mode.channels.s3 import S3
+from local_mode.jobs.task import Task
+from local_mode.runners.protocol import Network
 
 _LOOK_SECONDS = 0.1
 _FIRST_FIFO_SECONDS = 10
 _AFTER_KILL_SECONDS = 60
 """A killed container that still runs after this is stuck in the kernel."""
 _CLASHES_SHOWN = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What belongs to this machine and not to the request."""
-
-    shm_bytes: int
-    grace_seconds: float
-    """From SIGTERM to SIGKILL."""
-    region: str
-    s3: "S3 | None" = None
-    """Serves s3:// places; None refuses them."""
-    door: Open | None = None
-    """Lets programs reach S3; None leaves them as they are."""
-    choices: Choices = DEFAULT
-    """Of what the service may do otherwise."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One job on this machine: the request, and what was made of it."""
-
-    request: TrainingJobRequest
-    cluster: Cluster
-    plans: Mapping[str, tuple[ChannelPlan, ...]]
-    """The channels of every host, by its name."""
-    outputs: Outputs
-    runner: Runner
-    folder: JobFolder
-    settings: Settings
-    environment: Mapping[str, str]
-    """What the platform and the request set for the program."""
-    listener: Listener
-    trace: Trace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from local_mode.channels.copying import copy_channel
 from local_mode.channels.fast_files import FastFiles
@@ -20,10 +19,8 @@ from local_mode.instance import checkpoints, opt_ml
 from local_mode.instance.checkpoint_sync import CheckpointSync
 from local_mode.instance.cleaning import remove_tree
 from local_mode.jobs.folder import JobFolder
+from local_mode.jobs.task import Task
 from local_mode.runners.protocol import ChannelMount, Instance, Launch, Network, SharedFolder, mark
-
-if TYPE_CHECKING:  # a host is a part of the execution that a task is for
-    from local_mode.jobs.execution import Task
 
 _LAST_LINES_SECONDS = 30
 FILE, PIPE = "File", "Pipe"
@@ -34,7 +31,7 @@ Take = Callable[[bytes, str], None]
 class HostRun:
     """A host from its folder to its end. `close` must follow, whatever happens."""
 
-    def __init__(self, task: "Task", name: str) -> None:
+    def __init__(self, task: Task, name: str) -> None:
         self.name = name
         self.exit_code: int | None = None
         """None until the container has ended."""

@@ -10,10 +10,11 @@ from typing import Any
 from local_mode.errors import ArtifactError, LocalModeError
 from local_mode.instance.cleaning import remove_tree
 from local_mode.jobs.control import INTERRUPTED, Control
-from local_mode.jobs.execution import Ended, Execution, Task
+from local_mode.jobs.execution import Ended, Execution
 from local_mode.jobs.folder import clear, release
 from local_mode.jobs.metrics import MetricScanner
 from local_mode.jobs.record import COMPLETED, FAILED, MESSAGES, REASON_LIMIT, STOPPED, STOPPING, Record, algorithm_error
+from local_mode.jobs.task import Task
 
 _METRICS_SECONDS = 3.0
 """Between two writings of metrics to the record on disk; `describe` knows them at once."""

@@ -10,7 +10,6 @@ from typing import Any
 from local_mode.errors import JobStateError, LocalModeError, ResourceInUseError, UnknownJobError
 from local_mode.instance.cleaning import remove_tree
 from local_mode.jobs.create import create
-from local_mode.jobs.execution import Settings
 from local_mode.jobs.folder import JobFolder, jobs_folder, root_lock
 from local_mode.jobs.job import Job
 from local_mode.jobs.listener import Listener
@@ -18,6 +17,7 @@ from local_mode.jobs.record import FINAL, Record
 from local_mode.jobs.request import TrainingJobRequest
 from local_mode.jobs.rules import parse
 from local_mode.jobs.store import Query, Store
+from local_mode.jobs.task import Settings
 from local_mode.runners.protocol import Runner
 
 Choose = Callable[[str], Runner]

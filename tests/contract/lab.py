@@ -15,8 +15,8 @@ import docker
 
 from local_mode.jobs.choices import parse as parse_choices
 from local_mode.jobs.create import create
-from local_mode.jobs.execution import Settings
 from local_mode.jobs.rules import parse
+from local_mode.jobs.task import Settings
 from local_mode.runners.docker_network import JOB_LABEL
 from local_mode.runners.leftovers import temporary_folder
 from local_mode.runners.protocol import mark

@@ -221,7 +221,7 @@ def test_artifacts_of_a_finished_job_are_at_their_uri_after_kill_and_restart(sta
         assert json.load(archive.extractfile("report.json"))
 
 
-def test_start_takes_a_second_at_most_with_ten_thousand_objects(start, tmp_path):
+def test_start_takes_hardly_longer_with_ten_thousand_objects(start, tmp_path):
     server = start()
     with_bucket(server)
     quiet = busy_seconds(server)
@@ -238,8 +238,8 @@ def test_start_takes_a_second_at_most_with_ten_thousand_objects(start, tmp_path)
     server = start()
     full = busy_seconds(server)
 
-    # Of a processor: others may use this machine, too.
-    assert full < 1.0, (quiet, full)
+    # Of a processor: others may use this machine, too. To read them one by one would take seconds.
+    assert full < 1.5 * quiet, (quiet, full)
     s3 = server.client("s3")
     assert body(s3, "many/09999") == b"x"
     assert sum(page["KeyCount"] for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)) == 10_000

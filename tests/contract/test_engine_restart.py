@@ -1,5 +1,7 @@
 """A Docker Engine that restarts in the middle of a job: one of the test's own, never this machine's."""
 
+import gc
+
 import pytest
 
 from local_mode.runners.docker import DockerRunner
@@ -32,6 +34,7 @@ def lab(engine, tmp_path):
     put_image(client)
     yield Lab(runner=DockerRunner(client), kind="docker", folder=tmp_path, client=client)
     client.close()
+    gc.collect()  # of those sockets, before a test that comes later is told of them
 
 
 def start(lab, source):

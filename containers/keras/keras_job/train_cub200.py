@@ -125,16 +125,11 @@ def main(env: JobEnvironment, stop: Stop) -> None:
             saving.load_pretrained(channel.find(env, "pretrained", stop).folder, model)
             log.info(cub200.OVERLAP)
         optimizer = config.optimize(model)
+        head = models.head(model) if pretrained else ()
         trainer = Trainer(
-            config,
-            model,
-            optimizer,
-            strategy,
-            stop,
-            open_epoch=photographs.epoch,
-            head=models.head(model) if pretrained else (),
-            head_factor=config.head_factor,
-        )
+            config, model, optimizer, strategy, stop,
+            open_epoch=photographs.epoch, head=head, head_factor=config.head_factor,
+        )  # fmt: skip
     device = "gpu" if has_gpu() else "cpu"
     resolved = hyperparameters.resolved(config)
     log.info("%s at %d px on %s, tensorflow %s: %s", name, side, device, tf.__version__, resolved)

@@ -7,10 +7,10 @@ import pytest
 
 from local_mode.instance import artifacts
 from local_mode.jobs.create import create
-from local_mode.jobs.execution import Settings
 from local_mode.jobs.record import Record
 from local_mode.jobs.rules import parse
 from local_mode.jobs.store import Store
+from local_mode.jobs.task import Settings
 from tests.contract.lab import Recorder, document, eventually
 from tests.unit.local_mode.fake_runner import FakeRunner
 

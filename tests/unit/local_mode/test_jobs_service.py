@@ -7,8 +7,8 @@ import pytest
 from local_mode.errors import LocalModeError
 from local_mode.jobs import service as module
 from local_mode.jobs.create import create
-from local_mode.jobs.execution import Settings
 from local_mode.jobs.service import Service
+from local_mode.jobs.task import Settings
 from tests.contract.lab import Recorder, document, eventually
 from tests.unit.local_mode.fake_runner import FakeRunner
 
