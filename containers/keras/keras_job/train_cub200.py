@@ -130,16 +130,14 @@ def main(env: JobEnvironment, stop: Stop) -> None:
             config, model, optimizer, strategy, stop,
             open_epoch=photographs.epoch, head=head, head_factor=config.head_factor,
         )  # fmt: skip
-    device = "gpu" if has_gpu() else "cpu"
-    resolved = hyperparameters.resolved(config)
-    log.info("%s at %d px on %s, tensorflow %s: %s", name, side, device, tf.__version__, resolved)
+    where = f"{'gpu' if has_gpu() else 'cpu'}, tensorflow {tf.__version__}"
+    log.info("%s at %d px on %s: %s", name, side, where, hyperparameters.resolved(config))
 
     # --- resume -----------------------------------------------------------------------------------
     progress = saving.resume(env.paths.checkpoints, model, optimizer)
-    if progress is None:
-        progress = saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
-    else:
+    if progress:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
+    progress = progress or saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
 
     # --- loop -------------------------------------------------------------------------------------
     try:
@@ -162,9 +160,8 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     final = photographs.evaluate(trainer, last, config.classes, stop, evaluation.SHOWN)
     if split == "test":
         metrics.emit(final.metrics(split))
-    labels = final.names()
-    title = f"{name} at {side} px"
-    saving.save_model(env.paths, model, labels, resolved)
+    labels, title = final.names(), f"{name} at {side} px"
+    saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
     saving.save_record(env.paths, title, progress, labels)
     evaluation.save(env.paths.output_data, title, final, labels, split)
 

@@ -125,10 +125,9 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     normalise = inputs.Normalise(device, config.memory_format, (cub200.MEAN, cub200.STD))
     trainer = Trainer(config, model, optimizer, device, stop, open_epoch=photographs.epoch, normalise=normalise)
     progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler)
-    if progress is None:
-        progress = saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
-    else:
+    if progress:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
+    progress = progress or saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
 
     # --- loop -------------------------------------------------------------------------------------
     try:
@@ -151,8 +150,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     final = photographs.evaluate(trainer, last, config.classes, stop, evaluation.SHOWN)
     if split == "test":
         metrics.emit(final.metrics(split))
-    labels = final.names()
-    title = f"{name} at {side} px"
+    labels, title = final.names(), f"{name} at {side} px"
     saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
     saving.save_record(env.paths, title, progress.history)
     evaluation.save(env.paths.output_data, title, final, labels, split)
