@@ -26,6 +26,12 @@ log = logging.getLogger(__name__)
 Choice = Literal["auto", "dali", "plain"]
 
 
+def share_gpus() -> None:
+    """Have TensorFlow take GPU memory as it needs it, before its first step: else it takes all, and DALI gets none."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
 def decoder(view: View, batch_size: int, choice: Choice) -> Decoder:
     """DALI where it can be loaded, on the job's GPU if it has one; else tf.io, which `choice` can also ask for.
 

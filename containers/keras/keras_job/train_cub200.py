@@ -106,8 +106,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
     config = hyperparameters.parse(Config, env.hyperparameters)
     keras.utils.set_random_seed(config.seed)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)  # else TensorFlow takes all, and DALI gets none
+    photographs.share_gpus()
     name, side = config.fitted()
 
     # --- data -------------------------------------------------------------------------------------
@@ -130,8 +129,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
             config, model, optimizer, strategy, stop,
             open_epoch=photographs.epoch, head=head, head_factor=config.head_factor,
         )  # fmt: skip
-    where = f"{'gpu' if has_gpu() else 'cpu'}, tensorflow {tf.__version__}"
-    log.info("%s at %d px on %s: %s", name, side, where, hyperparameters.resolved(config))
+    log.info("%s at %d px, tensorflow %s: %s", name, side, tf.__version__, hyperparameters.resolved(config))
 
     # --- resume -----------------------------------------------------------------------------------
     progress = saving.resume(env.paths.checkpoints, model, optimizer)
