@@ -91,10 +91,10 @@ class Batches:
             Batches of `batch_size`; the last may be smaller, and one that lost a photograph in the decoder, too.
 
         Raises:
-            PhotographError: One cannot be decoded, and `on_corrupt` is `fail`; named by its key.
+            PhotographError: One cannot be decoded, and `on_corrupt` is `fail`; named by its key. Or not one can be.
             ChannelError, RecordError, StopRequested: As `Photographs.epoch` has them.
         """
-        self.dropped = 0
+        self.dropped, kept = 0, skip
         with (
             _closed(prefetch(self._requests(number, skip), REQUESTED_AHEAD)) as requests,
             _closed(self.decoder.decode(requests)) as answers,
@@ -103,10 +103,15 @@ class Batches:
                 for photograph, reason in decoded.failed:
                     self._refuse(photograph, reason)
                 if decoded.photographs:
+                    kept += 1
                     labels = np.array([photograph.label for photograph in decoded.photographs], np.int64)
                     yield Batch(decoded.images, labels, decoded.photographs)
+        name = self.photographs.channel.config.name
+        if not kept:
+            raise PhotographError(
+                f"Channel '{name}': none of its {self.dropped} photographs can be decoded; prepare the data again."
+            )
         if self.dropped:
-            name = self.photographs.channel.config.name
             log.warning("channel '%s', epoch %d: %d photographs left out", name, number + 1, self.dropped)
 
     def _requests(self, number: int, skip: int) -> Iterator[Request]:

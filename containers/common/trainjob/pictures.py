@@ -1,6 +1,7 @@
 """Results as pictures; the only importer of matplotlib."""
 
 import logging
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ _READABLE = 20
 """Classes of a confusion matrix whose counts can be read."""
 _NAMES = 100
 """Names along its side that can be."""
+_CAPTION = 32
+"""Letters that stand side by side below a picture."""
 
 
 def learning_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) -> bool:
@@ -89,7 +92,7 @@ def contact_sheet(
         path: Where to write it.
         title: Line above them.
         images: RGB, `(height, width, 3)` each.
-        captions: One a picture; line breaks are kept.
+        captions: One a picture; line breaks are kept, and longer lines broken where the picture ends.
         columns: Pictures in a row.
 
     Returns:
@@ -104,7 +107,8 @@ def contact_sheet(
         axes.axis("off")
     for axes, image, caption in zip(grid, images, captions, strict=False):
         axes.imshow(image)
-        axes.set_title(caption, fontsize=7, y=-0.06, va="top")
+        lines = [textwrap.fill(line, _CAPTION) for line in caption.splitlines()]
+        axes.set_title("\n".join(lines), fontsize=7, y=-0.06, va="top")
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
     return True

@@ -116,7 +116,10 @@ def photograph_model(name: str, classes: int, side: int, precision: str = "float
         probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
         return keras.Model(pixels, probabilities, name=name.lower())
     except ValueError as error:
-        raise HyperparameterError(f"'model' {name} cannot be made for images of {side} px: {error}") from error
+        raise HyperparameterError(
+            f"'model' {name} cannot be made for images of {side} px ({str(error).splitlines()[0]}); set another "
+            "image_size, or another model."
+        ) from error
     finally:
         keras.config.set_dtype_policy(before)
 

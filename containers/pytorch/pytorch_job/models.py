@@ -79,25 +79,32 @@ def photograph_model(name: str, classes: int, side: int) -> nn.Module:
         side: Of the images, pixels; transformers are built for one size.
 
     Raises:
-        HyperparameterError: There is no such network; names some that are like it.
+        HyperparameterError: There is no such network, or none for such images; names some that are like it.
     """
     models = vision.networks()
     known = models.list_models(module=models)
     if name not in known:
-        near = difflib.get_close_matches(name, known, 5) or [
-            "resnet18",
-            "resnet50",
-            "efficientnet_v2_s",
-            "convnext_tiny",
-        ]
+        near = difflib.get_close_matches(name, known, 5) or ["resnet18", "resnet50", "efficientnet_v2_s"]
         raise HyperparameterError(
             f"'model' is '{name}', which torchvision has not; it has {len(known)}, like {', '.join(near)}."
         )
-    settings: dict[str, object] = {"image_size": side} if name.startswith("vit_") else {}
-    if name in ("googlenet", "inception_v3"):
-        settings |= {"aux_logits": False, "init_weights": True}
-    model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **settings)
-    return model
+    settings: dict[str, object] = {}
+    if name.startswith("vit_"):
+        settings = {"image_size": side}
+    elif name.startswith("maxvit_"):
+        settings = {"input_size": (side, side)}
+    elif name in ("googlenet", "inception_v3"):
+        settings = {"aux_logits": False, "init_weights": True}
+    try:
+        model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **settings)
+        with torch.inference_mode():  # many tell only from an image that it is too small for them
+            model.eval()(torch.zeros(1, 3, side, side))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise HyperparameterError(
+            f"'model' {name} cannot be made for images of {side} px ({str(error).splitlines()[0]}); set another "
+            "image_size, or another model."
+        ) from error
+    return model.train()
 
 
 def head(model: nn.Module) -> nn.Module:

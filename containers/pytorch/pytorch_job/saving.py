@@ -3,20 +3,25 @@
 import csv
 import json
 import logging
-import pickle
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from trainjob import checkpoint, pictures
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
 
 log = logging.getLogger(__name__)
+
+_COUNTER = ".num_batches_tracked"
+"""End of an entry that weights published before 2019 lack; nothing here reads it."""
+_RENAMED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+"""Entries of DenseNets as they are published, `norm.1.weight` for `norm1.weight`."""
 
 
 @dataclass(kw_only=True)
@@ -115,31 +120,55 @@ def load_pretrained(folder: Path, model: nn.Module, head: nn.Module) -> None:
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".pt", ".pth"))
     if len(files) != 1:
         raise ChannelError(
-            f"Channel 'pretrained' holds {len(files)} files of weights (.pt, .pth); it must hold one, a state dict."
+            f"Channel 'pretrained' holds {len(files)} files of weights (.pt, .pth); it must hold one, a state dict, in "
+            "input mode File."
         )
-    try:
-        state: Any = torch.load(files[0], map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ChannelError(
-            f"{files[0].name} of channel 'pretrained' is no state dict ({str(error).splitlines()[0]}); save one with "
-            "torch.save(model.state_dict(), path)."
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        state = state.get(wrapper, state) if isinstance(state, dict) else {}
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = _published(_state_dict(files[0]))
     wanted = model.state_dict()
     own = {id(parameter) for parameter in head.parameters()}
     replaceable = {name for name, parameter in model.named_parameters() if id(parameter) in own}
+    counters = {name for name in wanted if name.endswith(_COUNTER)}
     differing = {name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape}
-    strange = sorted((wanted.keys() ^ state.keys()) - replaceable | differing - replaceable)
+    strange = sorted(((wanted.keys() ^ state.keys()) - counters | differing) - replaceable)
     if strange:
         raise ChannelError(
             f"{files[0].name} of channel 'pretrained' is of another network: {len(strange)} entries differ, the first "
             f"is '{strange[0]}'; give the weights of the network that the hyperparameter model names."
         )
     fresh = sorted(replaceable & (differing | wanted.keys() - state.keys()))
-    model.load_state_dict({name: wanted[name] if name in fresh else state[name] for name in wanted})
+    model.load_state_dict({name: wanted[name] if name in fresh else state.get(name, wanted[name]) for name in wanted})
     log.info("weights from %s; %s", files[0].name, f"fresh: {', '.join(fresh)}" if fresh else "head included")
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by their names, taken out of what training programs often wrap them in."""
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        for wrapper in ("state_dict", "model"):
+            state = state.get(wrapper, state)
+        wrong = next((f"'{name}' is no tensor" for name, value in state.items() if not torch.is_tensor(value)), "")
+    except Exception as error:  # noqa: BLE001 - damaged bytes lead the unpickler into errors of any kind
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        wrong = f"it refers to {asked[1]}, and only tensors are read" if asked else _first_line(error)
+    if wrong:
+        raise ChannelError(
+            f"{path.name} of channel 'pretrained' is no state dict ({wrong}); save one with "
+            "torch.save(model.state_dict(), path)."
+        )
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries of a state dict as torchvision's networks have them today, without the heads of training alone."""
+    return {
+        _RENAMED.sub(r"\1\2", name): value
+        for name, value in state.items()
+        if name.partition(".")[0] not in ("aux1", "aux2", "AuxLogits")
+    }
 
 
 def save_model(paths: Paths, model: nn.Module, labels: Sequence[str], config: Mapping[str, object]) -> None:

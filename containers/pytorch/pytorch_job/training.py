@@ -93,10 +93,11 @@ class Recipe:
         """The optimizer of the model's weights; those of `head` learn `head_factor` times as fast."""
         groups: Any = model.parameters()
         if head is not None:
-            apart = set(head.parameters())
+            last = list(head.parameters())  # in their order, as a checkpoint knows a weight's state by its place alone
+            apart = {id(each) for each in last}
             groups = [
-                {"params": [each for each in model.parameters() if each not in apart]},
-                {"params": list(apart), FACTOR: head_factor},
+                {"params": [each for each in model.parameters() if id(each) not in apart]},
+                {"params": last, FACTOR: head_factor},
             ]
         if self.optimizer == "adamw":
             return torch.optim.AdamW(groups, self.learning_rate, weight_decay=self.weight_decay, fused=True)

@@ -161,6 +161,13 @@ def test_batch_that_is_lost_whole_is_left_out(tmp_path):
     assert [len(batch.photographs) for batch in epoch] == [16, 8]
 
 
+@pytest.mark.parametrize("content", [JPEGS[7] + b"bad", b""])
+def test_channel_of_which_nothing_can_be_decoded_is_told_as_one(tmp_path, content):
+    with pytest.raises(PhotographError, match="'train': none of its 3 photographs can be decoded; prepare the data"):
+        read(tmp_path / "a", [content] * 3, on_corrupt="drop")
+    read(tmp_path / "b", [content, JPEGS[0]], on_corrupt="drop", skip=1)
+
+
 def test_photographs_left_out_are_counted_anew_in_every_epoch(tmp_path):
     jpegs = without(20, content=JPEGS[7] + b"bad")
     jpegs[3] = b""
