@@ -139,7 +139,7 @@ class Trainer:
         self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int64), trainable=False)
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._seen = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._epochs: dict[int, inputs.Epochs] = {}
+        self._epochs: dict[int, tuple[inputs.Epochs, Any]] = {}
 
     def train_epoch(self, train: Dataset, progress: saving.Progress) -> dict[str, float]:
         """Train from where `progress` stands to the end of its epoch; the training half of the epoch's row.
@@ -204,9 +204,13 @@ class Trainer:
 
     def _calls(self, dataset: Dataset, number: int, skipped: int, call: Any) -> Iterator[None]:
         """Call with the epoch's iterator until it is at its end; a TensorFlow error gives way to what caused it."""
-        epochs = self._epochs.setdefault(id(dataset), inputs.Epochs(dataset))
+        if id(dataset) not in self._epochs:
+            # Declared once: of every data set that is, TensorFlow keeps 0.3 MB for good.
+            epochs = inputs.Epochs(dataset)
+            self._epochs[id(dataset)] = epochs, self._strategy.experimental_distribute_dataset(epochs.rows)
+        epochs, rows = self._epochs[id(dataset)]
         epochs.number = number
-        batches = iter(self._strategy.experimental_distribute_dataset(epochs.rows))
+        batches = iter(rows)
         try:
             for _ in itertools.islice(batches, skipped):
                 self._stop.check()
