@@ -157,7 +157,7 @@ class Trainer:
         self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int64), trainable=False)
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._seen = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._epochs: dict[int, inputs.Epochs] = {}
+        self._epochs: dict[int, tuple[inputs.Epochs, Any]] = {}
         self.predict = tf.function(self._predict, jit_compile=compiled)
         """Logits `(n, classes)` in float32 of images `(n, h, w, 3)` uint8, shown as they are."""
 
@@ -231,9 +231,13 @@ class Trainer:
                 if not call(made):
                     return
                 yield
-        epochs = self._epochs.setdefault(id(dataset), inputs.Epochs(dataset))
+        if id(dataset) not in self._epochs:
+            # Declared once: of every data set that is, TensorFlow keeps 0.3 MB for good.
+            epochs = inputs.Epochs(dataset)
+            self._epochs[id(dataset)] = epochs, self._strategy.experimental_distribute_dataset(epochs.rows)
+        epochs, rows = self._epochs[id(dataset)]
         epochs.number = number
-        batches = iter(self._strategy.experimental_distribute_dataset(epochs.rows))
+        batches = iter(rows)
         try:
             for _ in itertools.islice(batches, skipped):
                 self._stop.check()

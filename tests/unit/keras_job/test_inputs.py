@@ -3,13 +3,15 @@
 import ctypes
 import gc
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_job import inputs
+from keras_job import inputs, saving, training
+from sagemaker_tensorflow import PipeModeDataset
 from trainjob import channel, cifar10
 from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.stop import Stop
@@ -120,6 +122,9 @@ def test_wrong_framing_and_lacking_feature_are_told_through_tensorflow(make_job)
             list(epochs_of(env, **settings).rows)
 
 
+EPOCHS = 200
+
+
 def grown(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
     return {name: now[name] - before[name] for name in now}
 
@@ -134,19 +139,54 @@ def held() -> dict[str, int]:
     return {"megabytes": kilobytes // 1024, "descriptors": descriptors, "threads": threads}
 
 
+def fit_epochs(env, after_epoch: Callable[[], None]) -> None:
+    """`fit` with its validation, as a user's script has it."""
+    train, validation = epochs_of(env, steps=9), epochs_of(env, "validation", steps=2)
+    log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch())
+    settings = {"validation_data": validation.batches(), "verbose": 0, "shuffle": False}
+    small_model().fit(train.batches(), epochs=EPOCHS, callbacks=[log], **settings)
+    train.close()
+    validation.close()
+
+
+def trainer_epochs(env, after_epoch: Callable[[], None]) -> None:
+    """The program's own loop: training and evaluation, with a shuffle window."""
+    recipe, stop = training.Recipe(epochs=EPOCHS, batch_size=32, steps_per_execution=4), Stop()
+    pixels = keras.Input((32, 32, 3), dtype="uint8")
+    logits = keras.layers.Dense(10)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels)))
+    model = keras.Model(pixels, keras.layers.Softmax(name="probabilities")(logits))
+    trainer = training.Trainer(recipe, model, recipe.optimize(model), tf.distribute.get_strategy(), stop)
+    train, validation = (
+        inputs.cifar10_dataset(channel.find(env, name, stop), 32, window=100) for name in ("train", "validation")
+    )
+    progress = saving.Progress(epoch_records=257)
+    while progress.epoch < EPOCHS:
+        progress.finish_epoch(trainer.train_epoch(train, progress) | trainer.evaluate(validation, progress))
+        after_epoch()
+    for dataset in (train, validation):
+        dataset.channel.close()
+
+
+def pipe_mode_epochs(env, after_epoch: Callable[[], None]) -> None:
+    """The drop-in, record by record, a new iterator an epoch."""
+    folders = {"state_dir": env.paths.base / "state", "pipe_dir": env.paths.data, "config_dir": env.paths.config}
+    dataset = PipeModeDataset("train", "TFRecord", **{name: str(folder) for name, folder in folders.items()})
+    lengths = dataset.map(tf.strings.length).shuffle(50).batch(32)
+    for _ in range(EPOCHS):
+        assert sum(len(batch) for batch in lengths) == 257
+        after_epoch()
+
+
 @pytest.mark.drill
 @pytest.mark.timeout(600)
-def test_two_hundred_epochs_of_fit_over_a_tiny_pipe_hold_no_more_than_ten(make_job):
+@pytest.mark.parametrize("run", [fit_epochs, trainer_epochs, pipe_mode_epochs])
+def test_two_hundred_epochs_over_a_tiny_pipe_hold_no_more_than_ten(make_job, run):
     job = make_job(mode=PIPE)
+    job.content["train"] = [examples(content) for content in job.content["train"]]
     measured: list[dict[str, int]] = []
-    log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: measured.append(held()))
     with job.fed() as env:
-        train, validation = epochs_of(env, steps=9), epochs_of(env, "validation", steps=2)
-        small_model().fit(
-            train.batches(), validation_data=validation.batches(), epochs=200, verbose=0, shuffle=False, callbacks=[log]
-        )
-        train.close()
-        validation.close()
+        run(env, lambda: measured.append(held()))
+    assert len(measured) == EPOCHS
     # An epoch is 0.8 MB, a batch 0.1 MB: either of them kept would be 19 MB or more. What grows is malloc's, an arena
     # for each of the threads that come and go: 7 MB here, 2 with MALLOC_ARENA_MAX=2, which is also what the same `fit`
     # grows by over a plain from_generator (2) and over tensors in memory (3).
