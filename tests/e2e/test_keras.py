@@ -91,9 +91,9 @@ def test_script_of_tensorflow_2_8_runs_unchanged_and_its_metrics_are_found(run_j
     assert float(found["validation:accuracy"][-1]) > 0.2
 
 
-def test_two_epochs_of_real_data_beat_the_workshops_settings(run_job: RunJob, real_data: Path):
-    job = run_job(*KERAS, "--data", str(real_data), "--epochs", "2", "--runtime", "process")
+def test_one_epoch_of_real_data_beats_two_of_the_workshops_settings(run_job: RunJob, real_data: Path):
+    job = run_job(*KERAS, "--data", str(real_data), "--epochs", "1", "--runtime", "process")
 
     assert job.exit_code == 0, job.err
-    # The workshop's settings reach 0.37 after as many: docs/decisions.md.
-    assert job.metrics["validation:accuracy"] >= 0.58
+    # The workshop's settings reach 0.37 after two: docs/decisions.md.
+    assert job.metrics["validation:accuracy"] >= 0.45
