@@ -131,14 +131,12 @@ def head(model: keras.Model) -> list[keras.Variable]:
 
 
 def _applications() -> dict[str, tuple[Callable[..., keras.Model], Callable[..., keras.KerasTensor]]]:
-    """By name, what makes a network and what prepares its pixels."""
-    found = {}
-    for module in vars(keras.applications).values():
-        prepare = getattr(module, "preprocess_input", None)
-        if prepare is not None:
-            makers = {key: value for key, value in vars(module).items() if key[0].isupper() and callable(value)}
-            found |= {key: (make, prepare) for key, make in makers.items()}
-    return found
+    """By name, what makes a network and what prepares its pixels; the two have their source in common."""
+    everything = vars(keras.applications)
+    prepares = [each.preprocess_input for each in everything.values() if hasattr(each, "preprocess_input")]
+    by_source = {prepare.__module__: prepare for prepare in prepares}
+    makers = {name: make for name, make in everything.items() if name[0].isupper()}
+    return {name: (make, by_source[make.__module__]) for name, make in makers.items()}
 
 
 def _resnet18(images: keras.KerasTensor) -> keras.KerasTensor:

@@ -132,7 +132,8 @@ def load_pretrained(folder: Path, model: keras.Model) -> None:
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".keras", ".h5"))
     if len(files) != 1:
         raise ChannelError(
-            f"Channel 'pretrained' holds {len(files)} files of weights (.keras, .weights.h5, .h5); it must hold one."
+            f"Channel 'pretrained' holds {len(files)} files of weights (.keras, .weights.h5, .h5); it must hold one, "
+            "in input mode File."
         )
     path, kernels = files[0], [variable for variable in model.trainable_variables if len(variable.shape) > 1]
     before = [np.array(kernel) for kernel in kernels]
@@ -145,8 +146,8 @@ def load_pretrained(folder: Path, model: keras.Model) -> None:
                 bodies[0].load_weights(path)
             else:
                 model.load_weights(path, skip_mismatch=True)
-    except (ValueError, KeyError, OSError) as error:
-        raise ChannelError(_strange(path, str(error).splitlines()[0])) from error
+    except Exception as error:  # damaged bytes lead zipfile and h5py into errors of any kind
+        raise ChannelError(_strange(path, f"{type(error).__name__}: {error}".splitlines()[0])) from error
     kept = [kernel.path for kernel, old in zip(kernels, before, strict=True) if np.array_equal(kernel, old)]
     if any(not name.startswith("logits/") for name in kept):
         raise ChannelError(_strange(path, f"it has no weights for {kept[0]}"))
@@ -155,8 +156,8 @@ def load_pretrained(folder: Path, model: keras.Model) -> None:
 
 def _strange(path: Path, why: str) -> str:
     return (
-        f"{path.name} of channel 'pretrained' is of another network ({why}); give the weights of the network that the "
-        "hyperparameter model names."
+        f"{path.name} of channel 'pretrained' is damaged or of another network ({why}); give the weights of the "
+        "network that the hyperparameter model names."
     )
 
 
