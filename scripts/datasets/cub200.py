@@ -176,7 +176,9 @@ def prepare(source: Source, out: Path, sharding: Sharding, treatment: Treatment 
 
 def hyperparameters(manifest: Mapping[str, Any]) -> dict[str, str]:
     """What a program has to be told of a prepared folder; of the drawn sample a small recipe, too."""
-    small = {"epochs": "6", "image_size": "64"} if manifest["source"]["kind"] == "sample" else {}
+    small = (
+        {"epochs": "6", "image_size": "64", "learning_rate": "0.05"} if manifest["source"]["kind"] == "sample" else {}
+    )
     return {"classes": str(len(manifest["classes"])), **small}
 
 

@@ -41,6 +41,8 @@ class Config(Recipe):
     """Passes over the train channel, 1 or more."""
     batch_size: int = 32
     """Images a step, 1 or more."""
+    learning_rate: float = 0.01
+    """The peak of the schedule, above 0. 0.01 suits sgd from scratch, which 0.05 leads astray; 0.001 adamw."""
     weight_decay: float = 1e-3
     """0 or more."""
     label_smoothing: float = 0.1
