@@ -110,9 +110,8 @@ def test_small_objects_do_not_cost_a_round_trip_each(tmp_path):
     with store.source() as source:
         planned = plan(source, "s3://b/k")
         store.answer_seconds = 0.05
-        begun = time.monotonic()
         assert streamed(source, planned, tmp_path) == bytes(range(100))
-    assert time.monotonic() - begun < 100 * 0.05 / 2  # one after the other they take all of that
+    assert store.most_at_once >= 4
 
 
 @pytest.mark.parametrize("mode", ["Pipe", "File"])
