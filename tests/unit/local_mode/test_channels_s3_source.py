@@ -5,7 +5,6 @@ import json
 import os
 import random
 import threading
-import time
 
 import pytest
 
@@ -233,9 +232,8 @@ def test_many_files_are_copied_at_once_and_told_of(tmp_path):
     with store.source() as source:
         planned = plan(source, "s3://b/d/", "File")
         store.answer_seconds = 0.05
-        begun = time.monotonic()
         copy_channel(planned, tmp_path, s3=source, told=told.append)
-    assert time.monotonic() - begun < 100 * 0.05 / 2  # one after the other they take all of that
+    assert store.most_at_once >= 4
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         key.removeprefix("d/"): data for key, data in store.objects.items()
     }
