@@ -101,8 +101,15 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
         images: `(n, c, h, w)`.
         generator: Of the host, so that every device gets the same draws.
     """
-    mirrored = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
-    return torch.where(mirrored[:, None, None, None], images.flip(3), images)
+    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    if images.device.type == "cpu" and _by_pixels(images):
+        # One by one: of pixels that lie whole, a tenth of the time that it takes to mirror and choose among them all.
+        pixels = images.permute(0, 2, 3, 1)
+        shown = pixels.clone()
+        for index in mirrored.nonzero()[:, 0].tolist():
+            shown[index] = pixels[index].flip(1)
+        return shown.permute(0, 3, 1, 2)
+    return torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(3), images)
 
 
 def crop(images: Tensor, generator: torch.Generator, padding: int) -> Tensor:
@@ -138,6 +145,20 @@ class Normalise:
 
     def __call__(self, images: Tensor) -> Tensor:
         """`(n, 3, h, w)` uint8 to the same shape in float32."""
-        # Scaled before the channels go last: a whole plane then has one factor, and vectorises.
-        floats = torch.addcmul(self._shift, images.float(), self._scale)
+        if _by_pixels(images):
+            # Rows of whole pixels, as the three factors of a pixel alone are too short a run to vectorise.
+            count, _, height, width = images.shape
+            rows = images.permute(0, 2, 3, 1).reshape(count * height, width * 3)
+            scale, shift = (each.view(3).repeat(width) for each in (self._scale, self._shift))
+            floats = rows.float()  # filled again below: fresh memory costs as much as what is done in it
+            torch.addcmul(shift, floats, scale, out=floats)
+            floats = floats.view(count, height, width, 3).permute(0, 3, 1, 2)
+        else:
+            # Scaled before the channels go last: a whole plane then has one factor, and vectorises.
+            floats = torch.addcmul(self._shift, images.float(), self._scale)
         return floats.contiguous(memory_format=self._memory_format)
+
+
+def _by_pixels(images: Tensor) -> bool:
+    """Whether the channels of a pixel lie together, as decoders leave them."""
+    return images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()

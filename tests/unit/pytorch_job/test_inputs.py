@@ -87,3 +87,15 @@ def test_every_augmented_image_is_a_crop_of_the_padded_one_or_its_mirror():
         kinds.add(matching[0])
     assert len({mirrored for mirrored, _, _ in kinds}) == 2
     assert len(kinds) > 20, "images move independently of each other"
+
+
+def test_pixels_that_lie_whole_are_mirrored_and_normalised_to_the_same_bits():
+    by_planes = torch.randint(0, 256, (5, 3, 6, 7), dtype=torch.uint8)
+    by_pixels = by_planes.contiguous(memory_format=torch.channels_last)
+    normalise = inputs.Normalise(CPU, torch.channels_last)
+
+    mirrored = [inputs.flip(images, torch.Generator().manual_seed(1)) for images in (by_planes, by_pixels)]
+    assert torch.equal(*mirrored)
+    assert not torch.equal(mirrored[0], by_planes)
+    assert torch.equal(normalise(by_planes), normalise(by_pixels))
+    assert normalise(by_pixels).is_contiguous(memory_format=torch.channels_last)
