@@ -10,7 +10,7 @@ from trainjob.channel import Channel
 from trainjob.errors import ChannelError, RecordError
 from trainjob.framing import detection, example, recordio, tfrecord
 
-from keras_job.inputs import PREFETCHED
+from keras_job.inputs import PREFETCHED, untuned
 
 READERS = {detection.TFRECORD: tfrecord.read, detection.RECORDIO: recordio.read}
 
@@ -68,7 +68,7 @@ def dataset(
     )
     if steps is not None:
         parsed = parsed.apply(tf.data.experimental.assert_cardinality(steps))
-    return parsed.prefetch(PREFETCHED)
+    return untuned(parsed.prefetch(PREFETCHED))
 
 
 def _check_schema(payload: bytes, required: list[str], name: str) -> None:

@@ -76,7 +76,9 @@ class PipeModeDataset(tf.data.Dataset):  # type: ignore[misc]
         self._interval, self._stop = benchmark_records_interval, stop or Stop()
         # Hundreds of records cross at a time; TensorFlow takes them apart again, while the next are read.
         blocks = tf.data.Dataset.from_generator(self._epoch, output_signature=tf.TensorSpec((None,), tf.string))
-        self._records = blocks.prefetch(2).unbatch()
+        options = tf.data.Options()
+        options.autotune.enabled = False  # the end of an epoch would wait for its thread, up to a minute
+        self._records = blocks.prefetch(2).unbatch().with_options(options)
         super().__init__(self._records._variant_tensor)
 
     def _inputs(self) -> list[tf.data.Dataset]:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_job import examples as keras_examples
 from keras_job import inputs, saving, training
 from sagemaker_tensorflow import PipeModeDataset
 from trainjob import channel, cifar10
@@ -60,6 +61,17 @@ def test_shapes_are_known_and_the_remainder_can_be_dropped(make_job):
             inputs.Epochs(inputs.cifar10_dataset(channel.find(env, "train", Stop()), 32), 9).batches().cardinality()
             == 9
         )
+
+
+def test_nothing_is_tuned_whose_end_an_epoch_would_wait_for(make_job, monkeypatch):
+    job = make_job(mode=PIPE)
+    env = job.environment()
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(job.paths.base))
+    epochs, schema = epochs_of(env), {"image": tf.io.FixedLenFeature([], tf.string)}
+    parsed = keras_examples.dataset(channel.find(env, "train", Stop()), 32, schema)
+    for dataset in (epochs.rows, epochs.batches(), parsed, PipeModeDataset("train")):
+        built_on_it = dataset.map(lambda *values: values, num_parallel_calls=tf.data.AUTOTUNE).repeat(2).prefetch(1)
+        assert [each.options().autotune.enabled for each in (dataset, built_on_it)] == [False, False]
 
 
 def test_tensors_that_are_kept_are_not_overwritten(make_job):
