@@ -41,6 +41,8 @@ def _sweep_one(folder: JobFolder, store: Store, cleaners: tuple[Cleaner, ...], g
     """Whether the job was found dead in the middle. `going` are the jobs that have not ended by their records."""
     # A disk that was full at a job's end leaves a record that still runs, and nothing else.
     if not folder.lock.exists() and not folder.scratch.exists() and folder.path.name not in going:
+        if not any(folder.path.iterdir()):
+            folder.path.rmdir()  # whoever made it was killed before its lock, or while its name was given back
         return False  # ended and cleaned, or no job at all
     held = take_lock(folder)
     if held is None:
@@ -55,9 +57,11 @@ def _sweep_one(folder: JobFolder, store: Store, cleaners: tuple[Cleaner, ...], g
             record.enter("Failed", status=FAILED, FailureReason=REASON)
         record.keep()  # its owner may have been killed between the two
     clear(folder)
-    release(folder, held)
     if record is None:
-        _remove_unborn(folder)
+        _empty_unborn(folder)
+    release(folder, held)
+    if record is None and not any(folder.path.iterdir()):
+        folder.path.rmdir()
     return dead
 
 
@@ -76,9 +80,8 @@ def _forget_removed(store: Store, names: set[str]) -> None:
             store.remove(job["TrainingJobName"])
 
 
-def _remove_unborn(folder: JobFolder) -> None:
-    """Give the name of a job that never started back, if nothing of value is in its folder."""
+def _empty_unborn(folder: JobFolder) -> None:
+    """Remove what a job that never started has, so that its name is free, unless something of value is there."""
     folder.request.unlink(missing_ok=True)
-    for path in (folder.logs, folder.path):
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+    if folder.logs.is_dir() and not any(folder.logs.iterdir()):
+        folder.logs.rmdir()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from local_mode.errors import LocalModeError, ResourceInUseError
-from local_mode.jobs.folder import JobFolder, clear, make_folder, release, root_lock, take_lock
+from local_mode.jobs.folder import JobFolder, clear, jobs_folder, make_folder, release, root_lock, take_lock
 from local_mode.jobs.job import Job
 from local_mode.jobs.metrics import MetricScanner
 from local_mode.jobs.record import COMPLETED, STOPPING, Record, algorithm_error
@@ -199,6 +199,14 @@ def test_sweep_gives_back_the_name_of_a_job_that_never_began(tmp_path):
 
     assert sweep(tmp_path, []) == []
     assert not folder.path.exists()
+
+
+def test_sweep_gives_back_the_name_of_a_folder_killed_before_its_lock(tmp_path):
+    folder = jobs_folder(tmp_path) / "no-lock-yet"
+    folder.mkdir(parents=True)
+
+    assert sweep(tmp_path, []) == []
+    assert not folder.exists()
 
 
 def test_sweep_of_a_job_killed_after_its_end_keeps_its_status(tmp_path):

@@ -283,10 +283,14 @@ def test_photographs_come_as_folders_or_shards_in_every_mode(
 
 
 @pytest.mark.usefixtures("few_birds")
-def test_program_for_photographs_is_told_the_number_of_classes_unless_the_user_tells_it(tmp_path: Path):
-    assert planned_birds(tmp_path / "state").hyperparameters == {"dataset": "cub200", "classes": "10"}
+def test_program_for_photographs_is_told_classes_and_the_recipe_of_the_sample_unless_the_user_tells_them(
+    tmp_path: Path,
+):
+    recipe = {"image_size": "64", "learning_rate": "0.05"}
+    alone = planned_birds(tmp_path / "state")
+    assert alone.hyperparameters == {"dataset": "cub200", "classes": "10", "epochs": "6", **recipe}
     told = planned_birds(tmp_path / "state", "--hyperparameters", "classes=12", "--epochs", "3")
-    assert told.hyperparameters == {"dataset": "cub200", "classes": "12", "epochs": "3"}
+    assert told.hyperparameters == {"dataset": "cub200", "classes": "12", "epochs": "3", **recipe}
 
 
 @pytest.mark.usefixtures("few_birds")
