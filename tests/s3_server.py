@@ -32,11 +32,13 @@ class Faulty:
     """Of each connection; 0 is no limit."""
     answer_seconds: float = 0
     """Until each answer."""
+    together: int = 1
+    """Answers to be under way at once before any is sent; one waits 10 s for the others at most."""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, key and range."""
     most_at_once: int = 0
     _now: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
     def served(self):
@@ -63,6 +65,8 @@ class Faulty:
         with self._lock:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
+            self._lock.notify_all()
+            self._lock.wait_for(lambda: self.most_at_once >= self.together, 10)
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
+from mmap import mmap
 from pathlib import Path
 
 from local_mode.channels.ahead import CONNECTIONS, PART_BYTES
@@ -75,7 +76,7 @@ class _Download:
                 self._told(len(data))
 
 
-def _write(path: Path, start: int, data: bytes | bytearray) -> None:
+def _write(path: Path, start: int, data: bytes | bytearray | mmap) -> None:
     view = memoryview(data)
     file = os.open(path, os.O_WRONLY)
     try:

@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 from urllib.parse import unquote, urlsplit
@@ -48,7 +49,7 @@ class Found:
 class Part:
     """Some bytes of an object, and what the object was when they were read."""
 
-    data: bytes | bytearray
+    data: bytes | bytearray | mmap
     found: Found
 
 
