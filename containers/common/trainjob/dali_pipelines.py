@@ -3,22 +3,30 @@
 On a GPU the JPEGs are decoded by its own decoders (`mixed`), on a CPU by DALI's threads. Python only hands over arrays.
 """
 
+import functools
 import itertools
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainjob.decoding import Decoded, Request
+from trainjob.errors import HyperparameterError
 from trainjob.memory import Recycled
 from trainjob.photograph_records import Photograph
 from trainjob.plain_decoder import stacked
 from trainjob.views import Centre, Crop, View, Whole, resized
+
+log = logging.getLogger(__name__)
+
+Choice = Literal["auto", "dali", "plain"]
+"""Of a decoder: `auto` is DALI where it can be loaded."""
 
 Take = Callable[[Any], Any]
 """What a framework does with a batch of a GPU, DALI's tensor `(n, side, side, 3)`: a copy of its own, by DLPack."""
@@ -50,6 +58,30 @@ def why_not() -> str:
     except (ImportError, OSError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def is_chosen(choice: Choice, instead: str) -> bool:
+    """Whether DALI decodes; if it cannot, though it was not ruled out, a warning says that `instead` does.
+
+    Raises:
+        HyperparameterError: DALI is asked for and cannot be loaded.
+    """
+    if choice == "plain":
+        return False
+    reason = why_not()
+    if reason and choice == "dali":
+        raise HyperparameterError(
+            f"'decoder' is dali, but DALI cannot be loaded here ({reason}); set decoder=auto, or use the image."
+        )
+    if reason:
+        _warn(instead, reason)
+    return not reason
+
+
+@functools.cache
+def _warn(instead: str, reason: str) -> None:
+    """Once, not for every channel."""
+    log.warning("photographs are decoded by %s, slower: DALI cannot be loaded here (%s)", instead, reason)
 
 
 class DaliDecoder:

@@ -1,9 +1,8 @@
 """From a channel of photographs to tensors: a decoder chosen, batches of pixels brought to the device."""
 
-import functools
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from trainjob import dali_pipelines, decoded
 from trainjob.decoding import Batch as Pixels
 from trainjob.decoding import Decoder
-from trainjob.errors import HyperparameterError, PhotographError
+from trainjob.errors import PhotographError
 from trainjob.evaluation import Evaluation
 from trainjob.plain_decoder import PlainDecoder
 from trainjob.showing import Shown
@@ -23,8 +22,6 @@ from keras_job.training import Trainer, has_gpu
 
 log = logging.getLogger(__name__)
 
-Choice = Literal["auto", "dali", "plain"]
-
 
 def share_gpus() -> None:
     """Have TensorFlow take GPU memory as it needs it, before its first step: else it takes all, and DALI gets none."""
@@ -32,20 +29,13 @@ def share_gpus() -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def decoder(view: View, batch_size: int, choice: Choice) -> Decoder:
+def decoder(view: View, batch_size: int, choice: dali_pipelines.Choice) -> Decoder:
     """DALI where it can be loaded, on the job's GPU if it has one; else tf.io, which `choice` can also ask for.
 
     Raises:
         HyperparameterError: DALI is asked for and cannot be loaded.
     """
-    reason = "" if choice == "plain" else dali_pipelines.why_not()
-    if choice == "dali" and reason:
-        raise HyperparameterError(
-            f"'decoder' is dali, but DALI cannot be loaded here ({reason}); set decoder=auto, or use the image."
-        )
-    if choice == "plain" or reason:
-        if reason:
-            _warn(reason)
+    if not dali_pipelines.is_chosen(choice, instead="tf.io"):
         return PlainDecoder(view, show)
     if not has_gpu():
         return dali_pipelines.DaliDecoder(view, batch_size)
@@ -155,12 +145,6 @@ def evaluate(trainer: Trainer, batches: Shown, classes: int, stop: Stop, mistake
         pixels = images.numpy() if mistakes else None
         result.add(logits, batch.labels, [photograph.key for photograph in batch.photographs], pixels)
     return result
-
-
-@functools.cache
-def _warn(reason: str) -> None:
-    """Once, not for every channel."""
-    log.warning("photographs are decoded by tf.io, slower: DALI cannot be loaded here (%s)", reason)
 
 
 def _take(tensor: Any) -> tf.Tensor:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import keras
 import tensorflow as tf
-from trainjob import channel, cub200, evaluation, hyperparameters, lifecycle, metrics
+from trainjob import channel, cub200, dali_pipelines, evaluation, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
 from trainjob.showing import Showing
 from trainjob.stop import Stop, StopRequested
@@ -66,7 +66,7 @@ class Config(Recipe):
     """Photographs held back to draw batches from; 0 keeps the channel's order. Of a stream, about 0.1 MB each."""
     on_corrupt: Literal["fail", "drop"] = "fail"
     """A JPEG that cannot be decoded ends the job, or is left out alone and counted."""
-    decoder: photographs.Choice = "auto"
+    decoder: dali_pipelines.Choice = "auto"
     """`auto`: DALI where it can be loaded, else tf.io."""
 
     def ranges(self) -> list[tuple[str, bool, str]]:

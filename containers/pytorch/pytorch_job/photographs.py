@@ -1,10 +1,9 @@
 """From a channel of photographs to tensors: a decoder chosen, batches of pixels brought to the device."""
 
-import functools
 import io
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from trainjob import dali_pipelines, decoded
 from trainjob.decoding import Batch as Pixels
 from trainjob.decoding import Decoder
-from trainjob.errors import HyperparameterError, PhotographError
+from trainjob.errors import PhotographError
 from trainjob.evaluation import Evaluation
 from trainjob.plain_decoder import PlainDecoder
 from trainjob.showing import Shown
@@ -26,23 +25,14 @@ from pytorch_job.training import Trainer
 
 log = logging.getLogger(__name__)
 
-Choice = Literal["auto", "dali", "plain"]
 
-
-def decoder(view: View, batch_size: int, choice: Choice, device: torch.device) -> Decoder:
+def decoder(view: View, batch_size: int, choice: dali_pipelines.Choice, device: torch.device) -> Decoder:
     """DALI where it can be loaded, on the job's GPU if it has one; else Pillow, which `choice` can also ask for.
 
     Raises:
         HyperparameterError: DALI is asked for and cannot be loaded.
     """
-    reason = "" if choice == "plain" else dali_pipelines.why_not()
-    if choice == "dali" and reason:
-        raise HyperparameterError(
-            f"'decoder' is dali, but DALI cannot be loaded here ({reason}); set decoder=auto, or use the image."
-        )
-    if choice == "plain" or reason:
-        if reason:
-            _warn(reason)
+    if not dali_pipelines.is_chosen(choice, instead="Pillow"):
         return PlainDecoder(view, show)
     if device.type != "cuda":
         return dali_pipelines.DaliDecoder(view, batch_size)
@@ -127,12 +117,6 @@ def evaluate(trainer: Trainer, batches: Shown, classes: int, stop: Stop, mistake
         pixels = images.permute(0, 2, 3, 1).cpu().numpy() if mistakes else None
         result.add(logits, batch.labels, [photograph.key for photograph in batch.photographs], pixels)
     return result
-
-
-@functools.cache
-def _warn(reason: str) -> None:
-    """Once, not for every channel."""
-    log.warning("photographs are decoded by Pillow, slower: DALI cannot be loaded here (%s)", reason)
 
 
 def _take(tensor: Any) -> Tensor:
