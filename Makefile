@@ -18,9 +18,15 @@ PORT ?= 4640
 CHECK ?=
 DIST ?= dist
 DEVICE ?= cpu
+PIP_CONF ?=
+CA_BUNDLE ?=
+REPORTS ?=
+AUDIT_URL ?=
+IMAGE_URI ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
 export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE
+export PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
@@ -30,6 +36,9 @@ TORCH_TESTS := tests/unit/pytorch_job
 KERAS_TESTS := tests/unit/keras_job
 # Most tests wait for processes; those of a file share what it takes long to start.
 SIDE_BY_SIDE := -n 4 --dist loadfile
+# Reports are a CI's wish; a person reads what is on the screen.
+junit = $(if $(REPORTS),--junitxml "$$REPORTS/junit/tests-$(1).xml")
+IN_REPORTS := --reports "$${REPORTS:-reports}"
 # Short waits, as trainjob.launch sets them for a job: threads that spin starve each other on a busy machine.
 WITH_TORCH = framework=$$($(ENVIRONMENT) pytorch --python "$$PYTHON") && GOMP_SPINCOUNT=3000 \
 	PYTHONPATH=.local_mode/envs/pytest:containers/common:containers/pytorch:. "$$framework"
@@ -62,11 +71,35 @@ example/%: host ## run a script of one's own, as in example/byo_script; INPUT_MO
 	@exec $(VENV)/python examples/run.py "$*" --input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --python "$$PYTHON"
 
 ##@ Images
+BUILD_IMAGE := $(VENV)/python scripts/build_image.py --pip-conf "$$PIP_CONF" --ca-bundle "$$CA_BUNDLE"
 .PHONY: build
-build: $(IMAGES:%=build/%) ## build every image of images.json
+build: host ## build every image of images.json, side by side; PIP_CONF CA_BUNDLE
+	@$(BUILD_IMAGE)
 
 build/%: host ## build one image, as in build/pytorch or build/keras
-	@$(VENV)/python scripts/build_image.py "$*"
+	@$(BUILD_IMAGE) "$*"
+
+.PHONY: smoke
+smoke: $(IMAGES:%=smoke/%) ## every image looked over
+smoke/%: host ## a built image under a hand-made /opt/ml: framework, DALI, Pipe, checkpoint, SIGTERM, artifacts
+	@$(VENV)/python scripts/smoke.py "$*"
+
+.PHONY: report
+report: $(IMAGES:%=report/%) ## sizes of every image
+report/%: host ## size by layer, compressed too, against its budget and the last release; REPORTS
+	@$(VENV)/python scripts/report_image.py "$*" $(IN_REPORTS)
+
+.PHONY: sbom
+sbom: $(IMAGES:%=sbom/%) ## bills of materials of every image
+sbom/%: testing ## bill of materials (CycloneDX) and licences of a built image; REPORTS
+	@$(VENV)/python scripts/list_contents.py "$*" $(IN_REPORTS)
+
+soci/%: host ## an index by which a registry's image is pulled lazily; IMAGE_URI; needs containerd's soci
+	@$(VENV)/python scripts/index_image.py "$*" --image "$$IMAGE_URI"
+
+.PHONY: bump-base
+bump-base: host ## pin the images' base by the digest that its registry has now
+	@$(VENV)/python scripts/bump_base.py
 
 ##@ Check
 .PHONY: check
@@ -74,13 +107,14 @@ check: lint test ## all that has to pass before a change is handed on
 
 .PHONY: test
 test: testing pytest ## unit and contract tests
-	@$(VENV)/pytest $(SIDE_BY_SIDE) -m "not drill" --ignore=$(TORCH_TESTS) --ignore=$(KERAS_TESTS) tests/unit tests/contract
-	@$(WITH_TORCH) -m pytest -m "not drill" $(TORCH_TESTS)
-	@$(WITH_KERAS) -m pytest -m "not drill" $(KERAS_TESTS)
+	@$(VENV)/pytest $(SIDE_BY_SIDE) -m "not drill" --ignore=$(TORCH_TESTS) --ignore=$(KERAS_TESTS) $(call junit,unit) \
+		tests/unit tests/contract
+	@$(WITH_TORCH) -m pytest -m "not drill" $(call junit,pytorch) $(TORCH_TESTS)
+	@$(WITH_KERAS) -m pytest -m "not drill" $(call junit,keras) $(KERAS_TESTS)
 
 .PHONY: test/image
 test/image: testing pytest ## tests inside the images, which must be built; REQUIRE_CONTAINERS=1 makes a missing one a failure
-	@$(VENV)/pytest tests/image
+	@$(VENV)/pytest $(call junit,image) tests/image
 
 .PHONY: test/gpu
 test/gpu: testing pytest ## tests that need a GPU, inside the image of FRAMEWORK, or by PYTHON, which must have DALI; REAL_DATA=DIR
@@ -88,7 +122,7 @@ test/gpu: testing pytest ## tests that need a GPU, inside the image of FRAMEWORK
 	if [ -n "$$PYTHON" ]; then \
 		exec env REQUIRE_GPU=1 PYTHONPATH=.local_mode/envs/pytest:containers/common:. "$$PYTHON" $$tests; \
 	fi; \
-	image=$$($(VENV)/python -c 'import sys; from scripts.build_image import image_name; print(image_name(sys.argv[1]))' \
+	image=$$($(VENV)/python -c 'import sys; from scripts.images.entry import image_name; print(image_name(sys.argv[1]))' \
 		"$$FRAMEWORK"); \
 	real=$$(realpath -m "$${REAL_DATA:-../shared/data}"); \
 	set --; [ ! -d "$$real" ] || set -- --mount "type=bind,source=$$real,target=/real,readonly"; \
@@ -107,6 +141,10 @@ test/e2e: testing pytest ## whole jobs, on drawn and on real data (REAL_DATA=DIR
 .PHONY: test/all
 test/all: test test/image test/e2e ## all tests
 
+.PHONY: test/reproducible
+test/reproducible: testing pytest ## build the image of FRAMEWORK twice from nothing, and compare every file: half an hour
+	@$(VENV)/pytest tests/reproducible
+
 .PHONY: conformance
 conformance: testing ## the contract suite as a table, row by row, into docs/conformance.md
 	@$(VENV)/pytest $(SIDE_BY_SIDE) -q -r fE --conformance docs/conformance.md tests/contract
@@ -116,6 +154,12 @@ lint: testing ## style, format and types
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
+	@$(VENV)/hadolint containers/*/Dockerfile
+	@$(VENV)/cfn-lint infra/*.yml
+
+.PHONY: audit
+audit: testing ## known vulnerabilities of what the images' locks pin; REPORTS, AUDIT_URL in place of the public service
+	@$(VENV)/python scripts/audit_locks.py --service "$$AUDIT_URL" $(IN_REPORTS)
 
 .PHONY: format
 format: testing ## put the code into its format
@@ -195,7 +239,7 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 .PHONY: clean
 clean: ## remove environments, caches and prepared data; finished jobs and data/ stay
 	@rm -rf .venv .local_mode/envs .local_mode/data .local_mode/requests .local_mode/stand-ins.json
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist containers/common/build
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist reports containers/common/build
 	@find . -name .git -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
 .PHONY: help

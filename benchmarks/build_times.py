@@ -15,7 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.rounds import measure, ratio, report
-from scripts.build_image import Image, build_command, check_engine, read_image
+from scripts.build_image import build
+from scripts.images.building import Request
+from scripts.images.engine import check_engine
+from scripts.images.entry import Image, read_image
 
 TAG = "benchmark"
 ROUNDS = 3
@@ -23,9 +26,8 @@ ROUNDS = 3
 
 def seconds_to_build(image: Image, context: Path) -> float:
     """Wall-clock seconds of one build."""
-    command = build_command(image, tags=[TAG], arguments={"VERSION": TAG}, context=context)
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    build([image], Request(tags=[TAG]), context)
     return time.perf_counter() - start
 
 

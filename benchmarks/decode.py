@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.rounds import ratio, report
-from scripts.build_image import image_name
+from scripts.images.entry import image_name
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 900

@@ -21,8 +21,9 @@ from pathlib import Path
 import docker
 
 from benchmarks.rounds import Target, measure, parser, ratio, report
-from scripts.build_image import check_engine, image_name
 from scripts.environments import project
+from scripts.images.engine import check_engine
+from scripts.images.entry import image_name
 from tests.contract.conftest import make_image
 from tests.contract.endpoint import BUCKET, Server
 from tests.contract.lab import IMAGE

@@ -14,9 +14,9 @@ from trainjob import metrics
 from trainjob.contract import FILE, PIPE
 
 from local_mode.runners.choose import choose
-from scripts.build_image import image_name
 from scripts.environments import interpreter
 from scripts.environments.environment import ROOT, say, write_whole
+from scripts.images.entry import image_name
 
 STATE = ROOT / ".local_mode"
 ROLE = "arn:aws:iam::111122223333:role/local-mode"

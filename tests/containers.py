@@ -10,7 +10,8 @@ import pytest
 if TYPE_CHECKING:
     import docker  # not at run time: this plugin is loaded in interpreters without the SDK, too
 
-from scripts.build_image import BuildError, check_engine, image_name
+from scripts.images.engine import check_engine
+from scripts.images.entry import ImageError, image_name
 
 REQUIRE = "REQUIRE_CONTAINERS"
 """Environment variable: where it is 1, as in CI, a missing engine or image is a failure and not a skip."""
@@ -45,7 +46,7 @@ def docker_client() -> "Iterator[docker.DockerClient]":
 
     try:
         check_engine()  # not the SDK, which leaves its socket open when nothing answers
-    except BuildError as error:
+    except ImageError as error:
         miss(str(error))
     client = docker.from_env(timeout=ENGINE_SECONDS)
     yield client

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from trainjob import cifar10, metrics
 
-from scripts.build_image import image_name
+from scripts.images.entry import image_name
 from scripts.local_job import ROLE, stand_in
 from tests.e2e.conftest import JOB_SECONDS, ROOT, EndedJob, read_job
 

@@ -5,7 +5,8 @@ import json
 import docker
 import pytest
 
-from scripts.build_image import read_image, read_version
+from scripts.images.entry import read_image
+from scripts.images.revision import read_version
 from tests.image.conftest import RunPython
 
 MAX_BYTES = 8_200_000_000
