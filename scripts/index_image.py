@@ -27,9 +27,7 @@ def index(repository: str, uri: str) -> None:
         subprocess.CalledProcessError: It failed, and has said why.
     """
     if shutil.which("soci") is None:
-        raise ImageError(
-            "There is no 'soci' on PATH; install soci-snapshotter's command line, or push without an index"
-        )
+        raise ImageError("There is no 'soci' on PATH; install soci-snapshotter, or push without an index")
     if f"/{repository}" not in uri:
         raise ImageError(f"IMAGE_URI='{uri}' is no pushed {repository}; give its URI, as in REGISTRY/{repository}:TAG")
     for verb in ("create", "push"):
