@@ -1,4 +1,4 @@
-"""Looks a built image over: `python scripts/smoke.py pytorch`. A line a check, a table, and how many failed as exit code."""
+"""Looks a built image over: `python scripts/smoke.py pytorch`; the exit code is the number of checks that failed."""
 
 import argparse
 import sys

@@ -6,13 +6,12 @@ All goes through the engine's API and nothing is bound from this machine, so tha
 import hashlib
 import io
 import json
-import stat
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,6 @@ INSIDE = ("import", "convolution", "read-only data", "DALI decodes a JPEG", "Pip
 SECONDS = 300.0
 """Bounds the checks, and a job's start: the first import from a cold disk takes a minute."""
 RECORDS = 500
-FIFO_MODE = 0o600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +51,10 @@ def look_over(client: Any, image: str, framework: str, *, gpu: bool) -> Iterator
     """Runs every check; one that fails does not keep the others from being run."""
     devices = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpu else []
     settings = {"network_mode": "none", "hostname": "algo-1", "device_requests": devices}
-    with _data(client, image) as volume:
-        mounts = {volume: {"bind": str(PATHS.data), "mode": "ro"}}
-        with _container(client, image, _command(framework), mounts, settings) as container:
+    with _data(client, image) as data:
+        with _container(client, image, _command(framework), data, settings) as container:
             yield from _inside(container)
-        with _container(client, image, None, mounts, settings) as container:
+        with _container(client, image, None, data, settings) as container:
             yield from _job(container)
 
 
@@ -142,39 +139,42 @@ def _artifacts(container: Any) -> str:
 
 
 @contextmanager
-def _data(client: Any, image: str) -> Iterator[str]:
-    """A volume with the channels, which every container gets read-only."""
+def _volume(client: Any) -> Iterator[str]:
     volume = client.volumes.create()
     try:
-        # Never started: an engine fills volumes of a container that waits, too.
-        filler = client.containers.create(
-            image, ["true"], volumes={volume.name: {"bind": str(PATHS.data), "mode": "rw"}}
-        )
-        try:
-            _put(filler, PATHS.data, channels(), fifos=[PATHS.fifo("stream", 0).name])
-        finally:
-            filler.remove(force=True)
         yield volume.name
     finally:
         volume.remove(force=True)
 
 
 @contextmanager
-def _container(
-    client: Any,
-    image: str,
-    command: list[str] | None,
-    mounts: Mapping[str, Mapping[str, str]],
-    settings: Mapping[str, Any],
-) -> Iterator[Any]:
-    given = {**mounts, client.volumes.create().name: {"bind": str(PATHS.base), "mode": "rw"}}
-    container = client.containers.create(image, command, volumes=given, **settings)
-    try:
-        _put(container, PATHS.base, configuration())
-        yield container
-    finally:
-        container.remove(force=True)
-        client.volumes.get(next(name for name, place in given.items() if place["bind"] == str(PATHS.base))).remove()
+def _data(client: Any, image: str) -> Iterator[str]:
+    """A volume with the channels, which every container gets read-only."""
+    with _volume(client) as name:
+        mounts = {name: {"bind": str(PATHS.data), "mode": "rw"}}
+        # Never started: an engine fills volumes of a container that waits, too.
+        filler = client.containers.create(image, ["true"], volumes=mounts)
+        try:
+            _put(filler, PATHS.data, channels(), fifos=[PATHS.fifo("stream", 0).name])
+        finally:
+            filler.remove(force=True)
+        yield name
+
+
+@contextmanager
+def _container(client: Any, image: str, command: list[str] | None, data: str, settings: Any) -> Iterator[Any]:
+    """A container that has its config files and waits to be started."""
+    with _volume(client) as base:
+        mounts = {
+            base: {"bind": str(PATHS.base), "mode": "rw"},
+            data: {"bind": str(PATHS.data), "mode": "ro"},
+        }
+        container = client.containers.create(image, command, volumes=mounts, **settings)
+        try:
+            _put(container, PATHS.base, configuration())
+            yield container
+        finally:
+            container.remove(force=True)
 
 
 def channels() -> dict[str, bytes]:
@@ -199,18 +199,16 @@ def configuration() -> dict[str, bytes]:
     return {str(path.relative_to(PATHS.base)): json.dumps(content).encode() for path, content in contents.items()}
 
 
-def _put(
-    container: Any, folder: Path | PurePosixPath, files: Mapping[str, bytes], fifos: list[str] | None = None
-) -> None:
+def _put(container: Any, folder: PurePath, files: Mapping[str, bytes], fifos: Sequence[str] = ()) -> None:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-        for name in fifos or []:
+        for name in fifos:
             entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.FIFOTYPE, stat.S_IMODE(FIFO_MODE)
+            entry.type, entry.mode = tarfile.FIFOTYPE, 0o600
             archive.addfile(entry)
     container.put_archive(str(folder), stream.getvalue())
 
