@@ -25,7 +25,7 @@ def line(checked: Checked) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the checks."""
-    parser = argparse.ArgumentParser(description="Look a built image over, under a hand-made /opt/ml.")
+    parser = argparse.ArgumentParser(description="Look a built image over, by checks from inside and by a whole job.")
     parser.add_argument("framework", help="an entry of images.json, as in: pytorch")
     parser.add_argument("--image", default="", help="another image than this machine's newest build")
     given = parser.parse_args(argv)

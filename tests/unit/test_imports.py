@@ -106,6 +106,10 @@ MAY_IMPORT = {
     # boto3 only to have it forget its default session, when a fixture of ours is used.
     "local_mode.pytest_plugin": {"local_mode", "pytest", "boto3"},
     "scripts": {"scripts", "trainjob", "local_mode", "boto3", "docker", "yaml", "tqdm", "PIL", "numpy"},
+    # What tests ask of images in any interpreter, and what runs inside an image.
+    **{f"scripts.images.{name}": {"scripts.images"} for name in ("entry", "engine", "registry", "revision")},
+    "scripts.images.inventory": set(),
+    "scripts.images.sbom": {"scripts.images", "cyclonedx", "packageurl"},
 }  # fmt: skip
 # Below one another: a module here must not import one that comes later.
 LAYERS = ("trainjob.framing", "trainjob.pipe", "trainjob.channel", "trainjob.batching")
