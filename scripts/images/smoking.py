@@ -6,6 +6,7 @@ All goes through the engine's API and nothing is bound from this machine, so tha
 import hashlib
 import io
 import json
+import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,11 +80,12 @@ def _inside(container: Any) -> Iterator[Checked]:
 
 
 def _job(container: Any) -> Iterator[Checked]:
-    """The image's own command as PID 1, until it is told to stop."""
+    """The image's own command as PID 1, until it is told to stop; then once more, to its end."""
     container.start()
     yield _timed("training", lambda: _wait_for(container, "epoch=2 "))
     yield _timed("checkpoint", lambda: _checkpoint(container))
     yield _timed("SIGTERM", lambda: _stop(container))
+    yield _timed("resume", lambda: _resume(container))
     yield _timed("artifacts", lambda: _artifacts(container))
 
 
@@ -127,6 +129,19 @@ def _stop(container: Any) -> str:
             f"exit code {code} after {took:.1f} s: {_last_line(container.logs().decode(errors='replace'))}"
         )
     return f"exit code 0 after {took:.1f} s of {STOP_GRACE_SECONDS}"
+
+
+def _resume(container: Any) -> str:
+    """Two epochs more, from the checkpoint that the stopped job has left."""
+    done = max((int(epoch) for epoch in re.findall(rb"^epoch=(\d+) ", container.logs(), re.MULTILINE)), default=0)
+    _put(container, PATHS.base, configuration(epochs=done + 2))
+    container.start()
+    code = container.wait(timeout=SECONDS)["StatusCode"]
+    said = container.logs().decode(errors="replace")
+    resumed = re.search(r"resumed after epoch.*", said)
+    if code != 0 or resumed is None:
+        raise CheckError(f"exit code {code}, {'from the start' if resumed is None else 'resumed'}: {_last_line(said)}")
+    return resumed[0]
 
 
 def _artifacts(container: Any) -> str:
@@ -188,11 +203,11 @@ def channels() -> dict[str, bytes]:
     return {**files, "photographs/photograph.jpg": jpeg.getvalue()}
 
 
-def configuration() -> dict[str, bytes]:
+def configuration(epochs: int = 1_000) -> dict[str, bytes]:
     """The platform's config files, by their path below /opt/ml."""
     modes = {"train": FILE, "validation": FILE, "photographs": FILE, "stream": PIPE}
     contents = {
-        PATHS.hyperparameters: {"epochs": "1000"},
+        PATHS.hyperparameters: {"epochs": str(epochs)},
         PATHS.input_data_config: {name: {"TrainingInputMode": mode} for name, mode in modes.items()},
         PATHS.resource_config: {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"},
     }

@@ -80,7 +80,8 @@ def test_check_that_a_crashed_container_did_not_come_to_has_failed():
 def test_job_that_ends_by_itself_before_it_trains_fails_with_its_last_line():
     found = bad(smoking._job(Container(b"ImportError: no module\n", code=1)))
 
-    assert set(found) == {"training", "checkpoint", "SIGTERM", "artifacts"}
+    assert set(found) == {"training", "checkpoint", "SIGTERM", "resume", "artifacts"}
+    assert found["resume"] == "exit code 1, from the start: ImportError: no module"
     assert "the job is exited: ImportError: no module" in found["training"]
     assert found["SIGTERM"].startswith("exit code 1")
 
