@@ -17,8 +17,7 @@ from local_mode.api.proxy import Proxy, ProxyHandler
 from local_mode.api.reach import ON_LOOPBACK, Reach
 from local_mode.api.signature import AccessKey
 from local_mode.api.training_jobs import TrainingJobs
-from local_mode.aws import Aws, HeaderHandler
-from local_mode.aws_logs import Logs
+from local_mode.aws_later import AwsLater
 from local_mode.channels.s3 import S3
 from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
@@ -39,14 +38,6 @@ from local_mode.runners.stand_in import StandIn
 from local_mode.stopping import stop_signals
 
 _LOOK_SECONDS = 0.1
-
-
-class _Handler(ProxyHandler, HeaderHandler):
-    """Ours before moto's: the proxy, raw headers for the signature, and metadata with underscores."""
-
-
-class _JobHandler(server.Handler, HeaderHandler):
-    """For programs of jobs: the same but for the proxy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +86,14 @@ def serve(plan: Plan) -> None:
         url = f"http://{plan.reach.host}:{listener.getsockname()[1]}"
         found = Endpoint(pid=os.getpid(), url=url, region=plan.settings.region, access_key=name, secret=secret)
         store = ObjectStore(files.objects)
-        logs = Logs(plan.settings.region, Archive(files.root))
-        aws = Aws(plan.settings.region, store, logs)
+        aws = AwsLater(plan.settings.region, store, Archive(files.root))
         s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
-        doors = Doors(behind=aws, body=store.body, handler=_JobHandler, note=note)
+        doors = Doors(behind=aws, body=store.body, handler=server.Handler, note=note)
         service = Service(
             root=files.root,
             settings=replace(plan.settings, s3=s3, door=doors),
             choose=lambda image: _choose(plan, image),
-            listen=lambda request: _log_stream(files.root, request, logs),
+            listen=lambda request: _log_stream(files.root, request, aws),
         )
         page = Page(jobs=service, secret=secret, root=files.root)
         front = server.Front(
@@ -120,7 +110,7 @@ def serve(plan: Plan) -> None:
         publish(files, found)
         _announce(files, found, plan.reach)
         try:
-            _until_stopped(signals, service)
+            _until_stopped(signals, service, aws)
         finally:
             withdraw(files)
             http.shutdown()
@@ -138,16 +128,16 @@ def _announce(files: Files, found: Endpoint, reach: Reach) -> None:
     note(f"in a browser, within the hour: {link(found.url, found.secret, time.time())}")
 
 
-def _log_stream(root: Path, request: TrainingJobRequest, logs: Logs) -> LogStream:
+def _log_stream(root: Path, request: TrainingJobRequest, aws: AwsLater) -> LogStream:
     name, hosts = request.TrainingJobName, request.ResourceConfig.cluster.hosts
     kept = partial(keep, JobFolder(path=jobs_folder(root) / name))
-    return LogStream(name, logs.put, note, hosts=hosts, keep=kept)
+    return LogStream(name, aws.put_logs, note, hosts=hosts, keep=kept)
 
 
-def _handler(files: Files, password: str) -> type[_Handler]:
+def _handler(files: Files, password: str) -> type[ProxyHandler]:
     authority = Authority(certificate=files.authority, key=files.authority_key)
     proxy = Proxy(authority=authority, password=password, note=note)
-    return type("_ProxyHandler", (_Handler,), {"proxy": proxy})
+    return type("_ProxyHandler", (ProxyHandler,), {"proxy": proxy})
 
 
 def note(text: str) -> None:
@@ -161,9 +151,10 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _until_stopped(signals: list[int], service: Service) -> None:
+def _until_stopped(signals: list[int], service: Service, aws: AwsLater) -> None:
     """The port stays open while jobs stop: they upload through it, and clients ask how they end."""
     while not signals:
+        aws.check()
         time.sleep(_LOOK_SECONDS)
     if left := service.close():
         note(f"stopping {', '.join(sorted(left))}; a second signal kills")

@@ -98,7 +98,10 @@ MAY_IMPORT = {
     "local_mode.api.reach": {"local_mode.api.hosts", "local_mode.errors"},
     "local_mode.api.certificates": {"local_mode.endpoint", "cryptography"},
     # Of moto's S3 the objects lie on disk, which is a module of its own beside all else of AWS.
-    "local_mode.aws": {"local_mode.aws_logs", "local_mode.aws_s3", "local_mode.object_store", "moto"},
+    "local_mode.aws": {
+        "local_mode.aws_logs", "local_mode.aws_s3", "local_mode.jobs.log_archive", "local_mode.object_store", "moto",
+    },
+    "local_mode.aws_later": {"local_mode.aws", "local_mode.jobs.log_archive", "local_mode.object_store"},
     # It makes a job's streams again of what lies beside its logs.
     "local_mode.aws_logs": {"local_mode.jobs.log_archive", "local_mode.jobs.log_stream", "moto"},
     "local_mode.aws_s3": {"local_mode.object_store", "moto"},
