@@ -3,7 +3,8 @@
 import io
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,9 @@ def in_files(base: Path, photographs: Path, times: int) -> Channel:
     return _channel(base, FILE)
 
 
-def in_a_pipe(base: Path, files: Channel) -> Channel:
-    """A Pipe channel with the same photographs: RecordIO, as an augmented manifest gives them."""
+@contextmanager
+def in_a_pipe(base: Path, files: Channel) -> Iterator[Channel]:
+    """A Pipe channel with the same photographs, fed in the block: RecordIO, as an augmented manifest gives them."""
     content = io.BytesIO()
     for photograph in Photographs(channel=files, classes=1000).epoch(0):
         recordio.write(content, photograph.content.data)
@@ -42,8 +44,15 @@ def in_a_pipe(base: Path, files: Channel) -> Channel:
     paths = Paths(base)
     paths.data.mkdir(parents=True)
     os.mkfifo(paths.fifo("train", 0))
-    get_context("fork").Process(target=_feed, args=(paths, content.getvalue()), daemon=True).start()
-    return _channel(base, PIPE)
+    feeder = get_context("fork").Process(target=_feed, args=(paths, content.getvalue()), daemon=True)
+    feeder.start()
+    channel = _channel(base, PIPE)
+    try:
+        yield channel
+    finally:
+        channel.close()
+        feeder.kill()  # it waits for a reader that will not come
+        feeder.join()
 
 
 def speed(batches: Iterable[Any], count: Callable[[Any], int]) -> float:
