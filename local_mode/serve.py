@@ -37,6 +37,7 @@ from local_mode.runners.choose import choose
 from local_mode.runners.protocol import Runner
 from local_mode.runners.stand_in import StandIn
 from local_mode.stopping import stop_signals
+from local_mode.tuning.service import Tuning
 
 _LOOK_SECONDS = 0.1
 
@@ -105,9 +106,10 @@ def serve(plan: Plan) -> None:
             choose=lambda image: _choose(plan, image),
             listen=lambda request: _log_stream(files.root, request, logs),
         )
+        tuning = Tuning(root=files.root, jobs=service, region=plan.settings.region, note=note)
         page = Page(jobs=service, secret=secret, root=files.root)
         front = server.Front(
-            operations=TrainingJobs(service),
+            operations=TrainingJobs(service, tuning),
             behind=aws,
             key=key,
             body=store.body,
@@ -117,10 +119,12 @@ def serve(plan: Plan) -> None:
         )
         http = server.make(front, listener, _handler(files, found.proxy_password))
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="http").start()
+        for name in tuning.resume():
+            note(f"going on with tuning job {name}")
         publish(files, found)
         _announce(files, found, plan.reach)
         try:
-            _until_stopped(signals, service)
+            _until_stopped(signals, service, tuning)
         finally:
             withdraw(files)
             http.shutdown()
@@ -161,10 +165,13 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _until_stopped(signals: list[int], service: Service) -> None:
+def _until_stopped(signals: list[int], service: Service, tuning: Tuning) -> None:
     """The port stays open while jobs stop: they upload through it, and clients ask how they end."""
     while not signals:
         time.sleep(_LOOK_SECONDS)
+    while tuning.close(_LOOK_SECONDS):  # first, so that none starts another training job
+        if len(signals) > 1:
+            break
     if left := service.close():
         note(f"stopping {', '.join(sorted(left))}; a second signal kills")
     while service.close(kill=len(signals) > 1):
