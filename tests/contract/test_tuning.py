@@ -52,7 +52,9 @@ def test_names_of_training_jobs_are_counted(server, search):
     assert [re.sub("[0-9a-f]{8}$", "*", name) for name in names] == [f"search-{number:03}-*" for number in (1, 2, 3, 4)]
 
 
-@pytest.mark.contract("4.7", "D", "a training job gets static and tuned values and _tuning_objective_metric, not quoted")
+@pytest.mark.contract(
+    "4.7", "D", "a training job gets static and tuned values, and the objective metric's name, not quoted"
+)
 def test_training_job_has_static_and_tuned_hyperparameters(server, search):
     (first, *_) = trials(server, "search")
     child = server.describe(first["TrainingJobName"])
