@@ -108,7 +108,10 @@ class TrainingJobs:
         return {"TrainingJobArn": self._jobs.create(request)["TrainingJobArn"]}
 
     def _describe(self, request: Document) -> Document:
-        return answered("DescribeTrainingJob", self._jobs.describe(request["TrainingJobName"]))
+        record = self._jobs.describe(request["TrainingJobName"])
+        # SDK v2 reads the key of every job that it attaches to, as AWS answers an empty one where there is none.
+        output = {"KmsKeyId": "", **record["OutputDataConfig"]}
+        return answered("DescribeTrainingJob", {**record, "OutputDataConfig": output})
 
     def _update(self, request: Document) -> Document:
         """Record what changes in a running job; none of it has an effect on this machine."""

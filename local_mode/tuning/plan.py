@@ -41,7 +41,7 @@ class Definition:
             "TrainingJobName": name,
             "AlgorithmSpecification": algorithm,
             "HyperParameters": {**self.static, **values, OBJECTIVE: self.objective.metric},
-            "ResourceConfig": _resources(self.document),
+            "ResourceConfig": resources(self.document),
             **copied,
             **({"Tags": tags} if tags else {}),
         }
@@ -122,6 +122,7 @@ def definitions_of(request: Document) -> list[tuple[Document, Document | None, D
 def _definition(config: Document, document: Document, objective: Document | None, ranges: Document) -> Definition:
     hints = {item["Name"]: item["ValueHint"] for item in ranges.get("AutoParameters") or ()}
     static = {**(document.get("StaticHyperParameters") or {}), **hints}
+    static.pop(OBJECTIVE, None)
     least, most = given(config, static)
     return Definition(
         name=document.get("DefinitionName"),
@@ -142,8 +143,8 @@ def _criteria(document: Document) -> Criteria:
     )
 
 
-def _resources(document: Document) -> dict[str, Any]:
-    """ResourceConfig; of flexible instances the first, which is the preferred one."""
+def resources(document: Document) -> dict[str, Any]:
+    """A definition's ResourceConfig; of flexible instances the first, which is the preferred one."""
     if document.get("ResourceConfig"):
         return dict(document["ResourceConfig"])
     flexible = dict(document["HyperParameterTuningResourceConfig"])

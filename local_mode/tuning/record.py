@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from local_mode.tuning.objective import Objective
-from local_mode.tuning.plan import Plan
+from local_mode.tuning.plan import OBJECTIVE, Plan, definitions_of, resources
+from local_mode.tuning.rules import CATEGORICAL, KINDS
 from local_mode.tuning.trial import Trial
 
 IN_PROGRESS, STOPPING = "InProgress", "Stopping"
@@ -17,10 +18,7 @@ EXTRA = "LocalMode"
 STATUS = "HyperParameterTuningJobStatus"
 _STATUSES = ("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped")
 _OBJECTIVES = ("Succeeded", "Pending", "Failed")
-_ASKED = (
-    "HyperParameterTuningJobName", "HyperParameterTuningJobConfig", "TrainingJobDefinition", "TrainingJobDefinitions",
-    "WarmStartConfig", "Autotune", "Tags",
-)  # fmt: skip
+_ASKED = ("HyperParameterTuningJobName", "WarmStartConfig", "Autotune", "Tags")
 _METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
 Document = dict[str, Any]
 
@@ -29,6 +27,8 @@ def first(request: Document, *, arn: str, now: float, seed: int, notes: list[str
     """The record of a tuning job about to start."""
     return {
         **{key: request[key] for key in _ASKED if request.get(key) is not None},
+        "HyperParameterTuningJobConfig": _config(request["HyperParameterTuningJobConfig"]),
+        **_definitions(request),
         "HyperParameterTuningJobArn": arn,
         STATUS: IN_PROGRESS,
         "CreationTime": now,
@@ -36,6 +36,26 @@ def first(request: Document, *, arn: str, now: float, seed: int, notes: list[str
         **counters([]),
         EXTRA: {"Seed": seed, "Notes": notes},
     }
+
+
+def _config(config: Document) -> Document:
+    """With what SDK v2 reads of every tuning job that it attaches to."""
+    shown = {"TrainingJobEarlyStoppingType": "Off", **config}
+    if config.get("ParameterRanges") is not None:
+        shown["ParameterRanges"] = {**{kind: [] for kind in (*KINDS, CATEGORICAL)}, **config["ParameterRanges"]}
+    return shown
+
+
+def _definitions(request: Document) -> Document:
+    """The definitions of training jobs; as AWS shows them, with what the platform adds to their hyperparameters."""
+    shown = []
+    for document, objective, _ in definitions_of(request):
+        static = {**(document.get("StaticHyperParameters") or {}), OBJECTIVE: (objective or {}).get("MetricName")}
+        # SDK v2 sends the flexible form of it always, and attaches to nothing that does not show the plain one.
+        shown.append({**document, "StaticHyperParameters": static, "ResourceConfig": resources(document)})
+    if request.get("TrainingJobDefinition") is not None:
+        return {"TrainingJobDefinition": shown[0]}
+    return {"TrainingJobDefinitions": shown}
 
 
 def counters(trials: Iterable[Trial]) -> Document:

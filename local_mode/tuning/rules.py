@@ -10,7 +10,7 @@ from local_mode.tuning.plan import OBJECTIVE, definitions_of
 
 _MOST_TUNED = 30
 _MOST_PARAMETERS = 100
-_KINDS: dict[str, type[int] | type[float]] = {"IntegerParameterRanges": int, "ContinuousParameterRanges": float}
+KINDS: dict[str, type[int] | type[float]] = {"IntegerParameterRanges": int, "ContinuousParameterRanges": float}
 CATEGORICAL = "CategoricalParameterRanges"
 Document = Mapping[str, Any]
 
@@ -50,7 +50,7 @@ def _definition(
     if not definition.get("ResourceConfig") and not definition.get("HyperParameterTuningResourceConfig"):
         yield f"{where} has neither ResourceConfig nor HyperParameterTuningResourceConfig."
     yield from _parameters(request, ranges, static, where)
-    for kind, number in _KINDS.items():
+    for kind, number in KINDS.items():
         for item in ranges.get(kind) or ():
             yield from _range(item, number, kind)
     config = request["HyperParameterTuningJobConfig"]
@@ -62,7 +62,7 @@ def _definition(
 
 def _parameters(request: Document, ranges: Document, static: Document, where: str) -> Iterator[str]:
     """Names and numbers of hyperparameters."""
-    tuned = [item["Name"] for kind in (*_KINDS, CATEGORICAL) for item in ranges.get(kind) or ()]
+    tuned = [item["Name"] for kind in (*KINDS, CATEGORICAL) for item in ranges.get(kind) or ()]
     automatic = [item["Name"] for item in ranges.get("AutoParameters") or ()]
     has_autotune = (request.get("Autotune") or {}).get("Mode") == "Enabled"
     if automatic and not has_autotune:
@@ -93,7 +93,7 @@ def _range(item: Document, number: type[int] | type[float], kind: str) -> Iterat
 
 
 def _grid(config: Document, ranges: Document, *, alone: bool) -> Iterator[str]:
-    if any(ranges.get(kind) for kind in _KINDS):
+    if any(ranges.get(kind) for kind in KINDS):
         yield "Grid search takes CategoricalParameterRanges only."
     points = math.prod(len(item["Values"]) for item in ranges.get(CATEGORICAL) or ())
     most = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")

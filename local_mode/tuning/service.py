@@ -20,6 +20,7 @@ from local_mode.tuning.store import TuningStore
 
 Document = dict[str, Any]
 TAGS = "Tags"
+_TAKEN = "A hyperparameter tuning job with the name, {}, already exists. Choose a different name."
 _LAST_ACTS_SECONDS = 10
 """From a tuning job's final status to its thread's end."""
 
@@ -51,8 +52,8 @@ class Tuning:
         with self._lock:
             if self._closing:
                 raise LocalModeError("local_mode is ending and starts no more tuning jobs; start it again.")
-            if (known := self._store.get(wanted.name)) is not None:
-                raise ResourceInUseError(_taken(known["HyperParameterTuningJobArn"]))
+            if self._store.get(wanted.name) is not None:
+                raise ResourceInUseError(_TAKEN.format(wanted.name))
             parents = self._parents(wanted)
             if problems := list(warm.broken(wanted, parents)):
                 raise LocalModeError(" ".join(problems))
@@ -195,10 +196,3 @@ def _try_out(wanted: Plan, index: int) -> None:
     definition = wanted.definitions[index]
     values = {each.name: each.write(0.5) for each in definition.space}
     parse(definition.request(f"{wanted.name}-001-00000000", values, list(wanted.tags)))
-
-
-def _taken(arn: str) -> str:
-    return (
-        "Hyperparameter tuning job names must be unique within an AWS account and region, and a hyperparameter tuning "
-        f"job with this name already exists ({arn})"
-    )
