@@ -13,8 +13,8 @@ Points = Sequence[float]
 
 def is_hopeless(points: Points, others: Sequence[Points], objective: Objective) -> bool:
     """Whether a job's last value is worse than the median of what earlier jobs had on average by the same epoch."""
+    if not points:
+        return False
     epoch = len(points)
     averages = [statistics.fmean(other[:epoch]) for other in others if len(other) >= epoch]
-    if not points or len(averages) < _FEWEST:
-        return False
-    return objective.is_better(statistics.median(averages), points[-1])
+    return len(averages) >= _FEWEST and objective.is_better(statistics.median(averages), points[-1])

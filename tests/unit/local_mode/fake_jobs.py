@@ -61,6 +61,8 @@ class FakeJobs:
         self.records, self.listeners, self.requests = {}, {}, {}
         self.stopped = []
         self.refusal = None
+        self.most = 0
+        """Jobs that ran at the same time."""
 
     def create(self, document, parent=None):
         if self.refusal:
@@ -73,6 +75,7 @@ class FakeJobs:
                 "TrainingJobName": name, "TrainingJobArn": f"arn:{name}", "TrainingJobStatus": "InProgress",
                 "CreationTime": 1.0, "TuningJobArn": parent.arn,
             }  # fmt: skip
+        self.most = max(self.most, len(self.running()))
         return self.describe(name)
 
     def describe(self, name):
