@@ -656,6 +656,7 @@ def hyperparameters():
 
 def learn(epochs=1, pause=0.0, code=0):
     """Be tuned: after every epoch a score, the better the nearer `rate` is to 0.3; then end with an exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     found = hyperparameters()
     worth = 1 - abs(float(found.get("rate", "0.5")) - 0.3)
     for epoch in range(epochs):
