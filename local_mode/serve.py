@@ -107,20 +107,18 @@ def serve(plan: Plan) -> None:
             listen=lambda request: _log_stream(files.root, request, logs),
         )
         tuning = Tuning(root=files.root, jobs=service, region=plan.settings.region, note=note)
-        page = Page(jobs=service, secret=secret, root=files.root)
         front = server.Front(
             operations=TrainingJobs(service, tuning),
             behind=aws,
             key=key,
             body=store.body,
             note=note,
-            page=page,
+            page=Page(jobs=service, secret=secret, root=files.root),
             hosts=plan.reach.hosts,
         )
         http = server.make(front, listener, _handler(files, found.proxy_password))
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="http").start()
-        for name in tuning.resume():
-            note(f"going on with tuning job {name}")
+        _resume(tuning)
         publish(files, found)
         _announce(files, found, plan.reach)
         try:
@@ -132,6 +130,11 @@ def serve(plan: Plan) -> None:
             listener.close()
             store.close()
     note("ended")
+
+
+def _resume(tuning: Tuning) -> None:
+    for name in tuning.resume():
+        note(f"going on with tuning job {name}")
 
 
 def _announce(files: Files, found: Endpoint, reach: Reach) -> None:

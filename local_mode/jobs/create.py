@@ -37,9 +37,7 @@ def create(
     settings: Settings = DEFAULT_SETTINGS,
     tuning_job: str | None = None,
 ) -> Job:
-    """Start a job and return at once; all that can be refused is refused before anything is made.
-
-    `tuning_job` is the ARN of the tuning job that it is a part of.
+    """Start a job, of the tuning job with this ARN; all that can be refused is refused before anything is made.
 
     Raises:
         LocalModeError: a channel has no objects, the runner cannot run this image, or the name is taken.
