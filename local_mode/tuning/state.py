@@ -87,7 +87,6 @@ class State:
         with self._lock:
             trial.observe(found)
             self._store.put_trial(self._plan.name, trial)
-            self._save()
 
     def observe(self, trial: Trial, found: Document) -> None:
         """Take in how a training job stands that has not ended."""
@@ -100,8 +99,7 @@ class State:
             trial.observe(found)
             trial.objective = value
             trial.order = 1 + sum(each.order is not None for each in self._trials)
-            self._store.put_trial(self._plan.name, trial)
-            self._save()
+            self._save(trial)
 
     def end(self, hint: Callable[[Trial], str]) -> End | None:
         """How it is to end, once that is known; it stays so. `hint` says what a log has instead of the metric."""
@@ -139,12 +137,12 @@ class State:
         self._record[EXTRA]["End"] = {"status": end.status, "reason": end.reason}
         self._save(**({STATUS: STOPPING} if end.status == STOPPED else {}))
 
-    def _save(self, **fields: Any) -> None:
+    def _save(self, trial: Trial | None = None, **fields: Any) -> None:
         if has_converged(self._plan, self._trials):
             self._record[EXTRA].setdefault("Converged", time.time())
         self._record.update(fields, LastModifiedTime=time.time())
         self._record.update(self._computed())
-        self._store.put(self._record)
+        self._store.put(self._record, trial)
 
     def _computed(self) -> Document:
         """What follows from the trials."""

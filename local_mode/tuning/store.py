@@ -22,14 +22,16 @@ class TuningStore:
         self._root = root
         self._database = Database(root)
 
-    def put(self, document: Document) -> None:
-        """Write a tuning job's record, new or changed.
+    def put(self, document: Document, trial: Trial | None = None) -> None:
+        """Write a tuning job's record, new or changed, and one of its trials with it.
 
         Raises:
             StoreError: it cannot be written.
         """
         with self._database.writing() as database:
             put(database, "tuning_jobs", document)
+            if trial:
+                put_trial(database, document["HyperParameterTuningJobName"], trial.number, trial.write())
 
     def get(self, name: str) -> Document | None:
         """A tuning job's record; None where there is none.
