@@ -65,7 +65,7 @@ class State:
     def amend(self, **fields: Any) -> None:
         """Change fields that are no part of its life."""
         with self._lock:
-            self._save(**fields)
+            self._save(fields)
 
     def add(self, trial: Trial) -> None:
         """Take a trial that is about to be started.
@@ -99,7 +99,7 @@ class State:
             trial.observe(found)
             trial.objective = value
             trial.order = 1 + sum(each.order is not None for each in self._trials)
-            self._save(trial)
+            self._save(trial=trial)
 
     def end(self, hint: Callable[[Trial], str]) -> End | None:
         """How it is to end, once that is known; it stays so. `hint` says what a log has instead of the metric."""
@@ -125,7 +125,7 @@ class State:
         """
         reason = {"FailureReason": end.reason[:REASON_LIMIT]} if end.reason else {}
         with self._lock:
-            self._save(**{STATUS: end.status, "HyperParameterTuningEndTime": time.time(), **reason})
+            self._save({STATUS: end.status, "HyperParameterTuningEndTime": time.time(), **reason})
             self._store.keep(self._record, self._trials)
 
     def break_off(self, end: End) -> None:
@@ -135,12 +135,12 @@ class State:
 
     def _decide(self, end: End) -> None:
         self._record[EXTRA]["End"] = {"status": end.status, "reason": end.reason}
-        self._save(**({STATUS: STOPPING} if end.status == STOPPED else {}))
+        self._save({STATUS: STOPPING} if end.status == STOPPED else None)
 
-    def _save(self, trial: Trial | None = None, **fields: Any) -> None:
+    def _save(self, fields: Document | None = None, trial: Trial | None = None) -> None:
         if has_converged(self._plan, self._trials):
             self._record[EXTRA].setdefault("Converged", time.time())
-        self._record.update(fields, LastModifiedTime=time.time())
+        self._record.update(fields or {}, LastModifiedTime=time.time())
         self._record.update(self._computed())
         self._store.put(self._record, trial)
 
