@@ -36,6 +36,7 @@ from local_mode.runners.choose import choose
 from local_mode.runners.protocol import Runner
 from local_mode.runners.stand_in import StandIn
 from local_mode.stopping import stop_signals
+from local_mode.tuning.service import Tuning
 
 _LOOK_SECONDS = 0.1
 
@@ -95,22 +96,23 @@ def serve(plan: Plan) -> None:
             choose=lambda image: _choose(plan, image),
             listen=lambda request: _log_stream(files.root, request, aws),
         )
-        page = Page(jobs=service, secret=secret, root=files.root)
+        tuning = Tuning(root=files.root, jobs=service, region=plan.settings.region, note=note)
         front = server.Front(
-            operations=TrainingJobs(service),
+            operations=TrainingJobs(service, tuning),
             behind=aws,
             key=key,
             body=store.body,
             note=note,
-            page=page,
+            page=Page(jobs=service, secret=secret, root=files.root),
             hosts=plan.reach.hosts,
         )
         http = server.make(front, listener, _handler(files, found.proxy_password))
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="http").start()
+        _resume(tuning)
         publish(files, found)
         _announce(files, found, plan.reach)
         try:
-            _until_stopped(signals, service, aws)
+            _until_stopped(signals, service, tuning, aws)
         finally:
             withdraw(files)
             http.shutdown()
@@ -118,6 +120,11 @@ def serve(plan: Plan) -> None:
             listener.close()
             store.close()
     note("ended")
+
+
+def _resume(tuning: Tuning) -> None:
+    for name in tuning.resume():
+        note(f"going on with tuning job {name}")
 
 
 def _announce(files: Files, found: Endpoint, reach: Reach) -> None:
@@ -151,11 +158,14 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _until_stopped(signals: list[int], service: Service, aws: AwsLater) -> None:
+def _until_stopped(signals: list[int], service: Service, tuning: Tuning, aws: AwsLater) -> None:
     """The port stays open while jobs stop: they upload through it, and clients ask how they end."""
     while not signals:
         aws.check()
         time.sleep(_LOOK_SECONDS)
+    while tuning.close(_LOOK_SECONDS):  # first, so that none starts another training job
+        if len(signals) > 1:
+            break
     if left := service.close():
         note(f"stopping {', '.join(sorted(left))}; a second signal kills")
     while service.close(kill=len(signals) > 1):

@@ -79,7 +79,16 @@ MAY_IMPORT = {
         "local_mode.jobs", "local_mode.instance", "local_mode.channels", "local_mode.errors",
         "local_mode.runners.protocol",
     },
-    "local_mode.jobs.tuner": {"local_mode.jobs", "local_mode.errors", "optuna"},
+    # Training jobs are created, described and stopped as a client would; none of their inside is touched.
+    "local_mode.tuning": {
+        "local_mode.tuning", "local_mode.errors", "local_mode.jobs.service", "local_mode.jobs.store",
+        "local_mode.jobs.database", "local_mode.jobs.rules", "local_mode.jobs.folder", "local_mode.jobs.trace",
+    },
+    "local_mode.tuning.search": {"local_mode.tuning", "optuna"},
+    **{
+        f"local_mode.tuning.{name}": {"local_mode.tuning"}
+        for name in ("ranges", "objective", "median", "hyperband", "plan", "rules", "trial", "strategies", "endings")
+    },
     "local_mode.jobs.tracking": {"local_mode.jobs", "local_mode.errors", "mlflow"},
     "local_mode.api": {
         "local_mode.api", "local_mode.jobs", "local_mode.page", "local_mode.object_store", "local_mode.errors",
@@ -168,6 +177,7 @@ def test_rules_refuse_what_they_should():
     assert not allowed("torch", rule_for("local_mode.jobs.create"))
     assert not allowed("local_mode.jobs", rule_for("local_mode.runners.process"))
     assert not allowed("trainjob.pipe", rule_for("local_mode.instance.opt_ml"))
+    assert not allowed("optuna", rule_for("local_mode.tuning.job"))
     assert not allowed("local_mode.errors", rule_for(FEEDER))
     assert not allowed("local_mode.errors", rule_for("local_mode.channels.delivery"))
     assert not allowed("trainjob.framing.recordio", rule_for("local_mode.channels.recordio"))
