@@ -50,6 +50,7 @@ CODE = {"estimator": estimator.code, "model-trainer": model_trainer.code}
 MAX_USD = 5.0
 INTERRUPTED = 130
 """As a shell counts an interrupt."""
+_NO_BUCKET = "s3://not-named"
 _LOCAL_LOOK_SECONDS, _LOOK_SECONDS = 0.5, 5.0
 
 
@@ -57,12 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Does what was asked with the job; the exit code."""
     arguments = _parse(argv)
     try:
-        place = destination.find()
-        request = _request(arguments, place)
         if arguments.estimate:
-            print(f"{arguments.job} on {request['ResourceConfig'].get('InstanceType', 'its instances')}:")
-            print(_estimate(request, place, afresh=True))
-            return 0
+            return _tell_estimate(arguments)
+        place = destination.find()
+        request = _request(arguments, local=place.is_local)
         request = _limited(request, place)
         checking.check(request, whole=True)
         if arguments.dry_run or arguments.code:
@@ -78,7 +77,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _request(arguments: argparse.Namespace, place: Destination) -> dict[str, Any]:
+def _tell_estimate(arguments: argparse.Namespace) -> int:
+    """Says what the job takes. For that nothing need be pushed, and S3 be in reach only for what the channels hold."""
+    s3 = None
+    if arguments.bucket:
+        s3 = destination.find().s3
+    else:
+        arguments.bucket = _NO_BUCKET
+    request = _request(arguments, local=True)
+    reckoned = _estimate(request, s3, afresh=True)
+    print(f"{arguments.job} on {request['ResourceConfig']['InstanceType']}:\n{reckoned}")
+    return 0
+
+
+def _request(arguments: argparse.Namespace, *, local: bool) -> dict[str, Any]:
     """The whole request but for limits of time that nobody gave."""
     document = job_file.placed(job_file.read(arguments.job), arguments.bucket)
     document = job_file.with_hyperparameters(document, read_hyperparameters(arguments.hyperparameters))
@@ -87,7 +99,7 @@ def _request(arguments: argparse.Namespace, place: Destination) -> dict[str, Any
         document["RoleArn"] = arguments.role
     situation = Situation(
         base_name=arguments.job.stem,
-        local=place.is_local,
+        local=local,
         role=os.environ.get("SAGEMAKER_ROLE_ARN"),
         at=time.gmtime(),
     )
@@ -99,7 +111,7 @@ def _limited(request: dict[str, Any], place: Destination) -> dict[str, Any]:
     if is_limited(request) or place.is_local:
         return limited(request, DAY)
     try:
-        reckoned = _estimate(request, place, afresh=False)
+        reckoned = _estimate(request, place.s3, afresh=False)
     except SubmitError as error:
         raise SubmitError(
             f"StoppingCondition.MaxRuntimeInSeconds is missing: give it, as of an estimate: {error}"
@@ -108,7 +120,7 @@ def _limited(request: dict[str, Any], place: Destination) -> dict[str, Any]:
     return limited(request, reckoned.most_seconds)
 
 
-def _estimate(request: Mapping[str, Any], place: Destination, *, afresh: bool) -> Estimate:
+def _estimate(request: Mapping[str, Any], s3: Any, *, afresh: bool) -> Estimate:
     framework = images.framework_of(request["AlgorithmSpecification"].get("TrainingImage"))
     dataset = dataset_of(request)
     if framework is None or dataset is None:
@@ -118,7 +130,7 @@ def _estimate(request: Mapping[str, Any], place: Destination, *, afresh: bool) -
             f"dataset={request.get('HyperParameters', {}).get('dataset', '(none)')}"
         )
     table = prices.read()
-    found = sizes.find(request, dataset, place.s3)
+    found = sizes.find(request, dataset, s3)
     # Before a minute goes into measuring what then lacks a price.
     estimate.check(request, table)
     return estimate.reckon(request, measuring.find(request, framework, dataset, afresh=afresh), found, table)

@@ -47,7 +47,7 @@ class Sizes:
 
 def find(request: Mapping[str, Any], dataset: str, s3: Any) -> Sizes:
     """What the request's channels hold; `s3` is a client, or None where nobody is to be asked."""
-    why = "nobody was asked"
+    why = "no bucket was named"
     if s3 is not None:
         try:
             channels = {each["ChannelName"]: _looked_at(each, dataset, s3) for each in request["InputDataConfig"]}
