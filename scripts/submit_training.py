@@ -114,7 +114,7 @@ def _limited(request: dict[str, Any], place: Destination) -> dict[str, Any]:
         reckoned = _estimate(request, place.s3, afresh=False)
     except SubmitError as error:
         raise SubmitError(
-            f"StoppingCondition.MaxRuntimeInSeconds is missing: give it, as of an estimate: {error}"
+            f"StoppingCondition.MaxRuntimeInSeconds is missing, and no estimate can stand for it; give it: {error}"
         ) from None
     say(f"MaxRuntimeInSeconds: {estimate.MARGIN:g} times the estimate of {estimate.duration(reckoned.seconds)}")
     return limited(request, reckoned.most_seconds)
