@@ -63,7 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = destination.find()
         request = _request(arguments, local=place.is_local)
         request = _limited(request, place)
-        checking.check(request, whole=True)
         if arguments.dry_run or arguments.code:
             print(CODE[arguments.code](request).strip() if arguments.code else json.dumps(request, indent=2))
             return 0
@@ -103,7 +102,9 @@ def _request(arguments: argparse.Namespace, *, local: bool) -> dict[str, Any]:
         role=os.environ.get("SAGEMAKER_ROLE_ARN"),
         at=time.gmtime(),
     )
-    return complete(document, situation)
+    request = complete(document, situation)
+    checking.check(limited(request, DAY), whole=True)
+    return request
 
 
 def _limited(request: dict[str, Any], place: Destination) -> dict[str, Any]:
@@ -155,7 +156,9 @@ def _agree(request: Mapping[str, Any], arguments: argparse.Namespace) -> None:
     if most is not None and most <= arguments.max_usd:
         return
     cost = f"up to {most:.2f} USD" if most is not None else "nobody knows what: prices.toml lacks its instances"
-    text = f"The job may cost {cost}, by the prices of {table.date}, and MAX_USD is {arguments.max_usd:g}"
+    text = (
+        f"The job may cost {cost}, by the prices of {table.region}, {table.date}, and MAX_USD is {arguments.max_usd:g}"
+    )
     if arguments.yes:
         say(f"{text}; sent, as --yes says")
     elif not sys.stdin.isatty():

@@ -50,7 +50,9 @@ def find(request: Mapping[str, Any], dataset: str, s3: Any) -> Sizes:
     why = "no bucket was named"
     if s3 is not None:
         try:
-            channels = {each["ChannelName"]: _looked_at(each, dataset, s3) for each in request["InputDataConfig"]}
+            channels = {
+                each["ChannelName"]: _looked_at(each, dataset, s3) for each in request.get("InputDataConfig", [])
+            }
             return Sizes(channels=channels, known_by="as S3 has them")
         except (BotoCoreError, ClientError, SubmitError) as error:
             why = str(error)
@@ -60,7 +62,7 @@ def find(request: Mapping[str, Any], dataset: str, s3: Any) -> Sizes:
 
 
 def _looked_at(channel: Mapping[str, Any], dataset: str, s3: Any) -> Size:
-    source = channel["DataSource"]["S3DataSource"]
+    source = channel["DataSource"].get("S3DataSource", {"S3Uri": "", "S3DataType": ""})
     bucket, key = split(source["S3Uri"])
     if source["S3DataType"] == "AugmentedManifestFile":
         body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -111,7 +111,7 @@ def test_dear_job_is_refused_where_nobody_can_be_asked(
 
     assert submit_training.main([job, *BUCKET, "--max-usd", "1"]) == 1
 
-    assert "may cost up to 1.50 USD, by the prices of" in capsys.readouterr().err
+    assert "may cost up to 1.50 USD, by the prices of us-east-1, " in capsys.readouterr().err
     assert aws.created == []
 
 
@@ -167,6 +167,18 @@ def test_job_that_cannot_be_measured_must_say_its_limit(aws: Place, job: str, ca
     said = capsys.readouterr().err
     assert "MaxRuntimeInSeconds is missing, and no estimate can stand for it" in said
     assert "the job is my/own:1 with dataset=cifar10" in said
+
+
+def test_field_that_is_missing_is_told_before_anything_is_measured(
+    aws: Place, job: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    text = Path(job).read_text().replace("StoppingCondition: {MaxRuntimeInSeconds: 3600}\n", "")
+    Path(job).write_text(text.replace("TrainingInputMode: Pipe", ""))
+    monkeypatch.setattr(measuring, "find", lambda *arguments, afresh: pytest.fail("measured"))
+
+    assert submit_training.main([job, *BUCKET]) == 1
+
+    assert capsys.readouterr().err.startswith("error: AlgorithmSpecification.TrainingInputMode is missing")
 
 
 @pytest.mark.parametrize(("status", "code"), [("Completed", 0), ("Failed", 1), ("Stopped", 2)])

@@ -1,4 +1,5 @@
 import datetime
+import io
 from typing import Any
 
 import pytest
@@ -124,3 +125,36 @@ def test_channels_that_nobody_was_asked_of_have_what_was_published():
 
     assert found.channels["train"] == Size(records=50_000, megabytes=153.65)
     assert found.note == "S3 was not looked at: no bucket was named"
+
+
+class FakeS3:
+    """Two objects under every prefix, and one manifest."""
+
+    def get_paginator(self, operation: str) -> "FakeS3":
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, **where: str) -> list[dict[str, Any]]:
+        return [{"Contents": [{"Size": 3073 * 60}]}, {"Contents": [{"Size": 3073 * 40}]}]
+
+    def get_object(self, **where: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(b"{}\n{}\n\n{}\n")}
+
+
+def test_channels_are_looked_at_in_s3():
+    shards = sizes.find(whole(), "cifar10", FakeS3())
+    lines = sizes.find(whole(example("pytorch-cub200")), "cub200", FakeS3())
+
+    assert shards.channels["train"] == Size(records=100, megabytes=pytest.approx(0.3073))
+    assert (shards.known_by, shards.note) == ("as S3 has them", "")
+    assert lines.channels["train"].records == 3
+
+
+def test_channel_that_is_not_in_s3_is_taken_as_published():
+    request = whole()
+    request["InputDataConfig"][1]["DataSource"] = {"FileSystemDataSource": {}}
+
+    found = sizes.find(request, "cifar10", FakeS3())
+
+    assert found.channels["validation"].records == 10_000
+    assert "is no place in S3" in found.note
