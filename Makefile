@@ -16,11 +16,21 @@ HP ?=
 PYTHON ?=
 PORT ?= 4640
 CHECK ?=
+JOB ?=
+BUCKET ?=
+ROLE ?=
+UPLOAD ?=
+CODE ?=
+DRY_RUN ?=
+WAIT ?=
+MAX_USD ?= 5
+YES ?=
 DIST ?= dist
 DEVICE ?= cpu
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
 export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE
+export JOB BUCKET ROLE UPLOAD CODE MAX_USD
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
@@ -60,6 +70,19 @@ data: host ## download the data set into data/ (cifar10: 170 MB, cub200: 1.2 GB)
 
 example/%: host ## run a script of one's own, as in example/byo_script; INPUT_MODE RUNTIME PYTHON
 	@exec $(VENV)/python examples/run.py "$*" --input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --python "$$PYTHON"
+
+##@ Submit
+# What both verbs hand on.
+WHOSE = "$$JOB" --bucket "$$BUCKET" --set "$$HP" --role "$$ROLE"
+
+.PHONY: submit
+submit: serving ## send JOB=examples/jobs/....yaml to SageMaker or a local endpoint; BUCKET HP ROLE UPLOAD WAIT DRY_RUN CODE MAX_USD YES
+	@exec $(VENV)/python scripts/submit_training.py $(WHOSE) --max-usd "$$MAX_USD" $(if $(UPLOAD),--upload "$$UPLOAD") \
+		$(if $(WAIT),--wait) $(if $(DRY_RUN),--dry-run) $(if $(CODE),--as "$$CODE") $(if $(YES),--yes)
+
+.PHONY: estimate
+estimate: serving ## what JOB takes in time and money, from a short run of it on this machine; BUCKET HP
+	@exec $(VENV)/python scripts/submit_training.py $(WHOSE) --estimate
 
 ##@ Images
 .PHONY: build

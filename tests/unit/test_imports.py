@@ -117,7 +117,8 @@ MAY_IMPORT = {
     "local_mode.object_store": {"local_mode.object_store", "local_mode.errors"},
     # boto3 only to have it forget its default session, when a fixture of ours is used.
     "local_mode.pytest_plugin": {"local_mode", "pytest", "boto3"},
-    "scripts": {"scripts", "trainjob", "local_mode", "boto3", "docker", "yaml", "tqdm", "PIL", "numpy"},
+    # botocore is boto3's own: its errors, its settings, its models of AWS's services.
+    "scripts": {"scripts", "trainjob", "local_mode", "boto3", "botocore", "docker", "yaml", "tqdm", "PIL", "numpy"},
 }  # fmt: skip
 # Below one another: a module here must not import one that comes later.
 LAYERS = ("trainjob.framing", "trainjob.pipe", "trainjob.channel", "trainjob.batching")
