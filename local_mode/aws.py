@@ -1,4 +1,4 @@
-"""All of AWS that is not ours, by moto in this process; it, `aws_logs` and `aws_s3` alone import moto."""
+"""All of AWS that is not ours, by moto in this process; it, `aws_ecr`, `aws_logs` and `aws_s3` alone import moto."""
 
 import io
 import threading
@@ -38,8 +38,16 @@ _SIMULATED = (
 class Aws:
     """A WSGI application that answers as AWS would; who may call it is for others to check."""
 
-    def __init__(self, region: str, store: ObjectStore, logs: Logs) -> None:
-        """`store` keeps the objects of S3, `logs` the streams of jobs."""
+    def __init__(self, region: str, store: ObjectStore, logs: Logs, registry: str = "") -> None:
+        """`store` keeps the objects of S3, `logs` the streams of jobs; `registry` is what lies behind ECR, if any does.
+
+        Raises:
+            LocalModeError: it is not on this machine.
+        """
+        if registry:
+            from local_mode import aws_ecr  # noqa: PLC0415  # moto's ECR is loaded when it is asked for
+
+            aws_ecr.lead_to(registry)
         self._logs = logs
         self._s3 = Objects(region, store)
         vars(werkzeug_app)["DISABLE_GLOBAL_CORS"] = True  # it would allow any web page's origin

@@ -65,6 +65,8 @@ class Plan:
     """The environment of whoever serves."""
     settings: Settings
     cleaners: tuple[Cleaner, ...]
+    registry: str = ""
+    """HOST:PORT of a registry on this machine that ECR stands before; empty for none."""
     tied: bool = False
     """End when standard input does, as it does with whoever started this, however that ended."""
 
@@ -96,7 +98,7 @@ def serve(plan: Plan) -> None:
         found = Endpoint(pid=os.getpid(), url=url, region=plan.settings.region, access_key=name, secret=secret)
         store = ObjectStore(files.objects)
         logs = Logs(plan.settings.region, Archive(files.root))
-        aws = Aws(plan.settings.region, store, logs)
+        aws = Aws(plan.settings.region, store, logs, plan.registry)
         s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
         doors = Doors(behind=aws, body=store.body, handler=_JobHandler, note=note)
         service = Service(

@@ -98,14 +98,19 @@ MAY_IMPORT = {
     "local_mode.api.reach": {"local_mode.api.hosts", "local_mode.errors"},
     "local_mode.api.certificates": {"local_mode.endpoint", "cryptography"},
     # Of moto's S3 the objects lie on disk, which is a module of its own beside all else of AWS.
-    "local_mode.aws": {"local_mode.aws_logs", "local_mode.aws_s3", "local_mode.object_store", "moto"},
+    "local_mode.aws": {
+        "local_mode.aws_ecr", "local_mode.aws_logs", "local_mode.aws_s3", "local_mode.object_store", "moto",
+    },
+    "local_mode.aws_ecr": {"local_mode.errors", "moto"},
     # It makes a job's streams again of what lies beside its logs.
     "local_mode.aws_logs": {"local_mode.jobs.log_archive", "local_mode.jobs.log_stream", "moto"},
     "local_mode.aws_s3": {"local_mode.object_store", "moto"},
     "local_mode.object_store": {"local_mode.object_store", "local_mode.errors"},
     # boto3 only to have it forget its default session, when a fixture of ours is used.
     "local_mode.pytest_plugin": {"local_mode", "pytest", "boto3"},
-    "scripts": {"scripts", "trainjob", "local_mode", "boto3", "docker", "yaml", "tqdm", "PIL", "numpy"},
+    "scripts": {"scripts", "trainjob", "local_mode", "boto3", "botocore", "docker", "yaml", "tqdm", "PIL", "numpy"},
+    # What the docker SDK's calls end with where no engine is left: its own two libraries.
+    "scripts.publishing.engine": {"scripts.publishing", "docker", "requests", "urllib3"},
 }  # fmt: skip
 # Below one another: a module here must not import one that comes later.
 LAYERS = ("trainjob.framing", "trainjob.pipe", "trainjob.channel", "trainjob.batching")
