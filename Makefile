@@ -18,9 +18,13 @@ PORT ?= 4640
 CHECK ?=
 DIST ?= dist
 DEVICE ?= cpu
+REGISTRY ?=
+FAIL_ON ?= HIGH
+KMS_KEY ?=
+ALLOW_DIRTY ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
-export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE
+export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE REGISTRY FAIL_ON KMS_KEY
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
@@ -67,6 +71,17 @@ build: $(IMAGES:%=build/%) ## build every image of images.json
 
 build/%: host ## build one image, as in build/pytorch or build/keras
 	@$(VENV)/python scripts/build_image.py "$*"
+
+.PHONY: push
+push: $(IMAGES:%=push/%) ## push every image to ECR, made ready where need be, or to REGISTRY=HOST:PORT; FAIL_ON KMS_KEY ALLOW_DIRTY
+
+# `make -j build push` builds first, too.
+push/%: serving | $(filter build build/%,$(MAKECMDGOALS)) ## push one image, as in push/pytorch; prints its URI
+	@$(VENV)/python scripts/push_image.py "$*" --registry "$$REGISTRY" --fail-on "$$FAIL_ON" --kms-key "$$KMS_KEY" \
+		--output "$$DIST/pushed" $(if $(ALLOW_DIRTY),--allow-dirty)
+
+image-uri/%: serving ## what to paste into an Estimator: the URI of the image that was pushed last, as in image-uri/pytorch
+	@$(VENV)/python scripts/push_image.py "$*" --last --output "$$DIST/pushed"
 
 ##@ Check
 .PHONY: check
