@@ -125,15 +125,23 @@ class Engine:
             PublishError: it will not.
         """
         digest = ""
+        tried: set[str] = set()
+        """Layers that did not arrive at once, and have not yet."""
         auth = target.credentials.for_engine() if target.credentials else {}
         with _calls(target, tag):
             for said in self._client.api.push(target.name, tag=tag, stream=True, decode=True, auth_config=auth):
                 if "error" in said:
-                    raise explain(target, tag, str(said["error"]))
+                    error = explain(target, tag, str(said["error"]))
+                    # The engine brings a layer five times, over 50 s: that is patience enough.
+                    raise PublishError(f"{error}. The engine has tried five times") if tried else error
                 digest = (said.get("aux") or {}).get("Digest", digest)
                 if said.get("id") and said.get("status"):
                     detail = said.get("progressDetail") or {}
                     done, total = detail.get("current", 0), detail.get("total", 0)
+                    if said["status"].startswith("Retrying"):
+                        tried.add(said["id"])
+                    elif said["status"] == "Pushed":
+                        tried.discard(said["id"])
                     watch(Event(layer=said["id"], status=said["status"], done=done, total=total))
         if not digest:
             raise TransientError(f"The Docker engine ended the upload of '{target.tagged(tag)}' without saying how")

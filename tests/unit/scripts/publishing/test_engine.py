@@ -103,3 +103,23 @@ def test_engine_that_says_nothing_of_the_end_did_not_push():
 
     with pytest.raises(TransientError, match="ended the upload of 'r.example/a:1' without saying how"):
         Engine(client).push(TARGET, "1", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("before", "kind"),
+    [
+        (["Retrying in 5 seconds"], PublishError),
+        (["Retrying in 5 seconds", "Pushed"], TransientError),
+        (["Pushing"], TransientError),
+    ],
+)
+def test_layer_that_the_engine_tried_again_and_again_is_not_tried_again_by_us(before, kind):
+    client = FakeDocker()
+    client.push = lambda *_, **__: iter(
+        [*({"id": "0123456789ab", "status": status} for status in before), {"error": "EOF"}]
+    )
+
+    with pytest.raises(kind, match="broke off .EOF") as caught:
+        Engine(client).push(TARGET, "1", lambda _: None)
+    assert type(caught.value) is kind
+    assert ("The engine has tried five times" in str(caught.value)) == (kind is PublishError)
