@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def registry(tmp_path):
     made.start()
     yield made
     made.end()
+    shutil.rmtree(made.folder)  # pytest keeps the folders of three runs
 
 
 @dataclass
@@ -286,7 +288,6 @@ def test_full_disk_of_the_registry_is_one_error(built, tmp_path, push):
 
     assert (code, out) == (1, "")
     assert "a full disk is the usual reason" in err.splitlines()[-1]
-    print(err)
     assert built.names == []
 
 
