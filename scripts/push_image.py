@@ -20,6 +20,7 @@ from botocore.config import Config
 from scripts.build_image import ROOT, BuildError, Image, check_engine, read_image, read_revision
 from scripts.environments.environment import say, shown
 from scripts.publishing import allowlist, findings, progress, pushed
+from scripts.publishing.aws import told
 from scripts.publishing.ecr import Account, Ecr, find_account, of_host
 from scripts.publishing.engine import SILENT_SECONDS, Engine, LocalImage
 from scripts.publishing.errors import PublishError
@@ -111,12 +112,15 @@ def _region(given: argparse.Namespace, environment: Mapping[str, str]) -> str:
 
 
 def _session(region: str) -> boto3.session.Session:
-    return boto3.session.Session(region_name=region or None)
+    with told("sts", "this caller"):  # a profile that is not there is told of at once
+        return boto3.session.Session(region_name=region or None)
 
 
 def _ecr(account: Account, given: argparse.Namespace, environment: Mapping[str, str]) -> Ecr:
     say(f"ECR of account {account.id} in {account.region}")
-    return Ecr(_session(account.region).client("ecr", config=_CALLS), account, say)
+    with told("ecr", "this caller"):
+        client = _session(account.region).client("ecr", config=_CALLS)
+    return Ecr(client, account, say)
 
 
 def _look_at(local: LocalImage, may_be_dirty: bool) -> None:

@@ -123,9 +123,11 @@ def test_framework_that_is_none_is_told_with_the_nearest(run):
     assert "did you mean 'keras'?" in err
 
 
+@pytest.mark.parametrize("profile", ["", "nobody"])
 @pytest.mark.parametrize("registry_host", ["", "111122223333.dkr.ecr.eu-central-1.amazonaws.com"])
-def test_push_to_ecr_without_credentials_says_what_to_set(run, engine, monkeypatch, tmp_path, registry_host):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+def test_push_to_ecr_without_credentials_says_what_to_set(run, engine, monkeypatch, tmp_path, registry_host, profile):
+    monkeypatch.setenv("AWS_PROFILE", profile) if profile else monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
