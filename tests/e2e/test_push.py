@@ -10,42 +10,18 @@ import docker
 import pytest
 
 from scripts.build_image import read_image
-from tests import registry as debian
-from tests.containers import miss
-from tests.contract import private_engine
+from tests.containers import miss, pull_elsewhere
 from tests.e2e.conftest import ROOT
 
 PUSH_SECONDS = 1800
 """To compress and send 8 GB on a machine with two cores takes a third of it."""
-PULL_SECONDS = 600
-"""Without a word of progress."""
+FREE_BYTES = 20_000_000_000
+"""For a registry's copy of an image, another engine's, and what that downloads on the way."""
 RUN_SECONDS = 180
 RUNS = {
     "pytorch": "import torch; print(float(torch.ones(2, 2).sum()))",
     "keras": "import keras; print(float(keras.ops.sum(keras.ops.ones((2, 2)))))",
 }
-
-
-@pytest.fixture
-def registry(tmp_path):
-    if why := debian.why_not():
-        miss(why)
-    made = debian.Registry(tmp_path / "registry")
-    made.start()
-    yield made
-    made.end()
-    shutil.rmtree(made.folder)  # gigabytes, and pytest keeps the folders of three runs
-
-
-@pytest.fixture
-def other_engine(tmp_path):
-    """An engine with no image and no network but loopback."""
-    if reason := private_engine.why_not():
-        miss(reason)
-    engine = private_engine.PrivateEngine(tmp_path / "engine", live_restore=False)
-    engine.start()
-    yield engine
-    engine.close()
 
 
 def push(registry, framework, folder, docker_config):
@@ -68,6 +44,8 @@ def push(registry, framework, folder, docker_config):
 def test_image_is_pushed_and_runs_by_its_digest_in_an_engine_that_never_saw_it(
     framework, request, docker_client, registry, other_engine, tmp_path
 ):
+    if (free := shutil.disk_usage(tmp_path).free) < FREE_BYTES:
+        miss(f"{tmp_path} has {free / 1e9:.0f} GB free, of {FREE_BYTES / 1e9:.0f} GB that a push and a pull may take")
     image = docker_client.images.get(request.getfixturevalue(f"{framework}_image"))
     repository = f"{registry.host}/{read_image(framework).repository}"
 
@@ -85,16 +63,10 @@ def test_image_is_pushed_and_runs_by_its_digest_in_an_engine_that_never_saw_it(
             with contextlib.suppress(docker.errors.ImageNotFound):
                 docker_client.images.remove(name, noprune=True)
 
-    registry.end()
-    registry.start(other_engine.enter())  # the same folder and address, in the other engine's network
-    client = docker.DockerClient(base_url=other_engine.address, timeout=PULL_SECONDS)
-    try:
-        assert client.images.list(all=True) == []
-        assert client.images.pull(uri).id == image.id
+    with contextlib.closing(pull_elsewhere(uri, registry, other_engine)) as client:
+        assert client.images.get(uri).id == image.id
         container = client.containers.create(uri, ["python", "-c", RUNS[framework]], network_mode="none")
         container.start()
         code = container.wait(timeout=RUN_SECONDS)["StatusCode"]
         assert (code, container.logs(stderr=False).decode().strip()) == (0, "4.0")
         container.remove()
-    finally:
-        client.close()

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 from scripts import push_image
 from scripts.build_image import Image
 from tests import registry as debian
-from tests.containers import miss
+from tests.containers import miss, pull_elsewhere
 from tests.contract.endpoint import Server
 from tests.faulty_registry import DENIED, RESET, Fault, FaultyRegistry
 
@@ -35,17 +34,6 @@ PUSH_SECONDS = 150
 def no_credentials(monkeypatch, tmp_path):
     """None of whoever runs the tests; what a push would leave of its own lies there."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-
-
-@pytest.fixture
-def registry(tmp_path):
-    if why := debian.why_not():
-        miss(why)
-    made = debian.Registry(tmp_path / "registry")
-    made.start()
-    yield made
-    made.end()
-    shutil.rmtree(made.folder)  # pytest keeps the folders of three runs
 
 
 @dataclass
@@ -152,6 +140,17 @@ def test_pushed_image_is_pulled_by_its_digest_and_runs_where_it_was_not(built, r
 
     assert built.client.images.get(uri).id == image
     assert run_container(uri, ["sh", "-c", "cat /layer-0 /layer-1 > /dev/null"]).exit_code == 0
+
+
+def test_pushed_image_is_pulled_by_its_digest_and_runs_in_another_engine(built, registry, push, other_engine):
+    built.build(SMALL)
+    _, out, _ = push(registry.host)
+    uri = out.strip()
+
+    with contextlib.closing(pull_elsewhere(uri, registry, other_engine)) as client:
+        assert client.images.get(uri).id == built.id
+        said = client.containers.run(uri, ["sh", "-c", "cat /layer-0 > /dev/null && echo here"], network_mode="none")
+        assert said == b"here\n"
 
 
 def test_second_push_sends_nothing_and_says_so(built, registry, push):
