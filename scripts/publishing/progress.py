@@ -83,10 +83,11 @@ class Lines:
             self._next = self._clock() + PAUSE_SECONDS
             there = sum(each.status.startswith(_DONE) for each in self._layers.values())
             under_way = [each for each in self._layers.values() if each.status == "Pushing"]
-            done, total = (sum(getattr(each, part) for each in under_way) / 1e6 for part in ("done", "total"))
-            self._say(
-                f"{there} of {len(self._layers)} layers there; {done:.0f} of {total:.0f} MB of {len(under_way)} more"
-            )
+            more = ""
+            if under_way:
+                done, total = (sum(getattr(each, part) for each in under_way) / 1e6 for part in ("done", "total"))
+                more = f"; {done:.0f} of {total:.0f} MB of {len(under_way)} more"
+            self._say(f"{there} of {len(self._layers)} layers there{more}")
 
 
 def choose(stream: TextIO, say: Callable[[str], None]) -> Progress:
