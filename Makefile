@@ -27,9 +27,13 @@ MAX_USD ?= 5
 YES ?=
 DIST ?= dist
 DEVICE ?= cpu
+REGISTRY ?=
+FAIL_ON ?= HIGH
+KMS_KEY ?=
+ALLOW_DIRTY ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
-export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE
+export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE REGISTRY FAIL_ON KMS_KEY
 export JOB BUCKET ROLE UPLOAD CODE MAX_USD
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
@@ -91,6 +95,17 @@ build: $(IMAGES:%=build/%) ## build every image of images.json
 build/%: host ## build one image, as in build/pytorch or build/keras
 	@$(VENV)/python scripts/build_image.py "$*"
 
+.PHONY: push
+push: $(IMAGES:%=push/%) ## push every image to ECR, made ready where need be, or to REGISTRY=HOST:PORT; FAIL_ON KMS_KEY ALLOW_DIRTY
+
+# `make -j build push` builds first, too.
+push/%: serving | $(filter build build/%,$(MAKECMDGOALS)) ## push one image, as in push/pytorch; prints its URI
+	@$(VENV)/python scripts/push_image.py "$*" --registry "$$REGISTRY" --fail-on "$$FAIL_ON" --kms-key "$$KMS_KEY" \
+		--output "$$DIST/pushed" $(if $(ALLOW_DIRTY),--allow-dirty)
+
+image-uri/%: serving ## what to paste into an Estimator: the URI of the image that was pushed last, as in image-uri/pytorch
+	@$(VENV)/python scripts/push_image.py "$*" --last --output "$$DIST/pushed"
+
 ##@ Check
 .PHONY: check
 check: lint test ## all that has to pass before a change is handed on
@@ -122,7 +137,7 @@ test/gpu: testing pytest ## tests that need a GPU, inside the image of FRAMEWORK
 
 .PHONY: test/e2e
 test/e2e: testing pytest ## whole jobs, on drawn and on real data (REAL_DATA=DIR), and jobs and services killed at random
-	@$(VENV)/pytest tests/e2e
+	@$(VENV)/pytest -m "not soak" tests/e2e
 	@$(VENV)/pytest -m drill tests/contract
 	@$(WITH_TORCH) -m pytest -m drill $(TORCH_TESTS)
 	@$(WITH_KERAS) -m pytest -m drill $(KERAS_TESTS)
@@ -187,7 +202,8 @@ fuzz: testing ## a million damaged streams through the framings
 	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000
 
 .PHONY: soak
-soak: fuzz ## what takes longer than the gate should: fuzz, and every end-to-end job three times
+soak: fuzz ## what takes longer than the gate should: fuzz, whole images pushed, every end-to-end job three times
+	@$(VENV)/pytest -m soak tests/e2e
 	@for round in 1 2 3; do $(MAKE) test/e2e || exit 1; done
 
 ##@ Upkeep

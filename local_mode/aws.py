@@ -1,4 +1,4 @@
-"""All of AWS that is not ours, by moto in this process; it, `aws_logs` and `aws_s3` alone import moto."""
+"""All of AWS that is not ours, by moto in this process; it, `aws_ecr`, `aws_logs` and `aws_s3` alone import moto."""
 
 import io
 import threading
@@ -44,8 +44,15 @@ _SIMULATED = (
 class Aws:
     """A WSGI application that answers as AWS would; who may call it is for others to check."""
 
-    def __init__(self, region: str, store: ObjectStore, archive: Archive) -> None:
-        """`store` keeps the objects of S3, `archive` the log streams of jobs that have ended."""
+    def __init__(self, region: str, store: ObjectStore, archive: Archive, registry: str = "") -> None:
+        """`store` keeps the objects of S3, `archive` the log streams of jobs that have ended.
+
+        `registry` is HOST:PORT of what lies behind ECR, if anything does.
+        """
+        if registry:
+            from local_mode import aws_ecr  # noqa: PLC0415  # moto's ECR is loaded when it is asked for
+
+            aws_ecr.lead_to(registry)
         self.logs = Logs(region, archive)
         self._s3 = Objects(region, store)
         vars(werkzeug_app)["DISABLE_GLOBAL_CORS"] = True  # it would allow any web page's origin

@@ -19,9 +19,9 @@ _PATIENCE_SECONDS = 60
 class AwsLater:
     """An `Aws` that is asked before it is there: whoever comes early waits. Jobs and the page need not."""
 
-    def __init__(self, region: str, store: ObjectStore, archive: Archive) -> None:
-        """Begin to make it."""
-        self._region, self._store, self._archive = region, store, archive
+    def __init__(self, region: str, store: ObjectStore, archive: Archive, registry: str = "") -> None:
+        """Begin to make it, of what `Aws` is made."""
+        self._parts = region, store, archive, registry
         self._made: Future[Aws] = Future()
         threading.Thread(target=self._make, daemon=True, name="aws").start()
 
@@ -46,6 +46,6 @@ class AwsLater:
         try:
             from local_mode.aws import Aws  # noqa: PLC0415 - here, and nowhere earlier, as this is for
 
-            self._made.set_result(Aws(self._region, self._store, self._archive))
+            self._made.set_result(Aws(*self._parts))
         except BaseException as error:  # noqa: BLE001 - raised where it is asked for
             self._made.set_exception(error)

@@ -14,7 +14,7 @@ from local_mode.api import server
 from local_mode.api.certificates import Authority
 from local_mode.api.job_listener import Doors
 from local_mode.api.proxy import Proxy, ProxyHandler
-from local_mode.api.reach import ON_LOOPBACK, Reach
+from local_mode.api.reach import ON_LOOPBACK, Reach, check_registry
 from local_mode.api.signature import AccessKey
 from local_mode.api.training_jobs import TrainingJobs
 from local_mode.aws_later import AwsLater
@@ -57,8 +57,15 @@ class Plan:
     """The environment of whoever serves."""
     settings: Settings
     cleaners: tuple[Cleaner, ...]
+    registry: str = ""
+    """HOST:PORT of a registry on this machine that ECR stands before; empty for none."""
+
     tied: bool = False
     """End when standard input does, as it does with whoever started this, however that ended."""
+
+    def __post_init__(self) -> None:
+        if self.registry:
+            check_registry(self.registry)
 
 
 def serve(plan: Plan) -> None:
@@ -87,7 +94,7 @@ def serve(plan: Plan) -> None:
         url = f"http://{plan.reach.host}:{listener.getsockname()[1]}"
         found = Endpoint(pid=os.getpid(), url=url, region=plan.settings.region, access_key=name, secret=secret)
         store = ObjectStore(files.objects)
-        aws = AwsLater(plan.settings.region, store, Archive(files.root))
+        aws = AwsLater(plan.settings.region, store, Archive(files.root), plan.registry)
         s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
         doors = Doors(behind=aws, body=store.body, handler=server.Handler, note=note)
         service = Service(

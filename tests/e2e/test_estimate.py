@@ -22,6 +22,7 @@ def measure(name: str, state: Path, *, afresh: bool = True, **hyperparameters: s
     return measuring.find(request, framework, dataset, afresh=afresh, state=state)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("name", "batch_size"), [("pytorch-cifar10", 64), ("pytorch-cub200", 32)])
 def test_program_of_the_job_is_measured_and_remembered(tmp_path: Path, name: str, batch_size: int):
     measured = measure(name, tmp_path)

@@ -64,6 +64,7 @@ def submit(server: Server, home: Path, name: str, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", SMALL)
 def test_example_job_trains_on_drawn_data(server: Server, drawn: dict[str, Path], tmp_path: Path, name: str):
     data = drawn[name.partition("-")[2]]

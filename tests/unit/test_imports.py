@@ -108,8 +108,10 @@ MAY_IMPORT = {
     "local_mode.api.certificates": {"local_mode.endpoint", "cryptography"},
     # Of moto's S3 the objects lie on disk, which is a module of its own beside all else of AWS.
     "local_mode.aws": {
-        "local_mode.aws_logs", "local_mode.aws_s3", "local_mode.jobs.log_archive", "local_mode.object_store", "moto",
+        "local_mode.aws_ecr", "local_mode.aws_logs", "local_mode.aws_s3", "local_mode.jobs.log_archive",
+        "local_mode.object_store", "moto",
     },
+    "local_mode.aws_ecr": {"moto"},
     "local_mode.aws_later": {"local_mode.aws", "local_mode.jobs.log_archive", "local_mode.object_store"},
     # It makes a job's streams again of what lies beside its logs.
     "local_mode.aws_logs": {"local_mode.jobs.log_archive", "local_mode.jobs.log_stream", "moto"},
@@ -119,6 +121,8 @@ MAY_IMPORT = {
     "local_mode.pytest_plugin": {"local_mode", "pytest", "boto3"},
     # botocore is boto3's own: its errors, its settings, its models of AWS's services.
     "scripts": {"scripts", "trainjob", "local_mode", "boto3", "botocore", "docker", "yaml", "tqdm", "PIL", "numpy"},
+    # What the docker SDK's calls end with where no engine is left: its own two libraries.
+    "scripts.publishing.engine": {"scripts.publishing", "docker", "requests", "urllib3"},
 }  # fmt: skip
 # Below one another: a module here must not import one that comes later.
 LAYERS = ("trainjob.framing", "trainjob.pipe", "trainjob.channel", "trainjob.batching")
