@@ -16,6 +16,15 @@ HP ?=
 PYTHON ?=
 PORT ?= 4640
 CHECK ?=
+JOB ?=
+BUCKET ?=
+ROLE ?=
+UPLOAD ?=
+CODE ?=
+DRY_RUN ?=
+WAIT ?=
+MAX_USD ?= 5
+YES ?=
 DIST ?= dist
 DEVICE ?= cpu
 PIP_CONF ?=
@@ -23,10 +32,14 @@ CA_BUNDLE ?=
 REPORTS ?=
 AUDIT_URL ?=
 IMAGE_URI ?=
+REGISTRY ?=
+FAIL_ON ?= HIGH
+KMS_KEY ?=
+ALLOW_DIRTY ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
-export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE
-export PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
+export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE REGISTRY FAIL_ON KMS_KEY
+export JOB BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
@@ -70,6 +83,19 @@ data: host ## download the data set into data/ (cifar10: 170 MB, cub200: 1.2 GB)
 example/%: host ## run a script of one's own, as in example/byo_script; INPUT_MODE RUNTIME PYTHON
 	@exec $(VENV)/python examples/run.py "$*" --input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --python "$$PYTHON"
 
+##@ Submit
+# What both verbs hand on.
+WHOSE = "$$JOB" --bucket "$$BUCKET" --set "$$HP" --role "$$ROLE"
+
+.PHONY: submit
+submit: serving ## send JOB=examples/jobs/....yaml to SageMaker or a local endpoint; BUCKET HP ROLE UPLOAD WAIT DRY_RUN CODE MAX_USD YES
+	@exec $(VENV)/python scripts/submit_training.py $(WHOSE) --max-usd "$$MAX_USD" $(if $(UPLOAD),--upload "$$UPLOAD") \
+		$(if $(WAIT),--wait) $(if $(DRY_RUN),--dry-run) $(if $(CODE),--as "$$CODE") $(if $(YES),--yes)
+
+.PHONY: estimate
+estimate: serving ## what JOB takes in time and money, from a short run of it on this machine; BUCKET HP
+	@exec $(VENV)/python scripts/submit_training.py $(WHOSE) --estimate
+
 ##@ Images
 BUILD_IMAGE := $(VENV)/python scripts/build_image.py --pip-conf "$$PIP_CONF" --ca-bundle "$$CA_BUNDLE"
 .PHONY: build
@@ -100,6 +126,17 @@ soci/%: host ## an index by which a registry's image is pulled lazily; IMAGE_URI
 .PHONY: bump-base
 bump-base: host ## pin the images' base by the digest that its registry has now
 	@$(VENV)/python scripts/bump_base.py
+
+.PHONY: push
+push: $(IMAGES:%=push/%) ## push every image to ECR, made ready where need be, or to REGISTRY=HOST:PORT; FAIL_ON KMS_KEY ALLOW_DIRTY
+
+# `make -j build push` builds first, too.
+push/%: serving | $(filter build build/%,$(MAKECMDGOALS)) ## push one image, as in push/pytorch; prints its URI
+	@$(VENV)/python scripts/push_image.py "$*" --registry "$$REGISTRY" --fail-on "$$FAIL_ON" --kms-key "$$KMS_KEY" \
+		--output "$$DIST/pushed" $(if $(ALLOW_DIRTY),--allow-dirty)
+
+image-uri/%: serving ## what to paste into an Estimator: the URI of the image that was pushed last, as in image-uri/pytorch
+	@$(VENV)/python scripts/push_image.py "$*" --last --output "$$DIST/pushed"
 
 ##@ Check
 .PHONY: check
@@ -133,7 +170,7 @@ test/gpu: testing pytest ## tests that need a GPU, inside the image of FRAMEWORK
 
 .PHONY: test/e2e
 test/e2e: testing pytest ## whole jobs, on drawn and on real data (REAL_DATA=DIR), and jobs and services killed at random
-	@$(VENV)/pytest tests/e2e
+	@$(VENV)/pytest -m "not soak" tests/e2e
 	@$(VENV)/pytest -m drill tests/contract
 	@$(WITH_TORCH) -m pytest -m drill $(TORCH_TESTS)
 	@$(WITH_KERAS) -m pytest -m drill $(KERAS_TESTS)
@@ -208,7 +245,8 @@ fuzz: testing ## a million damaged streams through the framings
 	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000
 
 .PHONY: soak
-soak: fuzz ## what takes longer than the gate should: fuzz, and every end-to-end job three times
+soak: fuzz ## what takes longer than the gate should: fuzz, whole images pushed, every end-to-end job three times
+	@$(VENV)/pytest -m soak tests/e2e
 	@for round in 1 2 3; do $(MAKE) test/e2e || exit 1; done
 
 ##@ Upkeep

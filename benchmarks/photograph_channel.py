@@ -1,8 +1,10 @@
 """Channels of photographs for benchmarks: real ones in files, and the same streamed into FIFOs as the platform does."""
 
+import io
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,18 +34,25 @@ def in_files(base: Path, photographs: Path, times: int) -> Channel:
     return _channel(base, FILE)
 
 
-def in_a_pipe(base: Path, files: Channel) -> Channel:
-    """A Pipe channel with the same photographs: RecordIO, as an augmented manifest gives them."""
-    content = bytearray()
+@contextmanager
+def in_a_pipe(base: Path, files: Channel) -> Iterator[Channel]:
+    """A Pipe channel with the same photographs, fed in the block: RecordIO, as an augmented manifest gives them."""
+    content = io.BytesIO()
     for photograph in Photographs(channel=files, classes=1000).epoch(0):
-        writer = _Appender(content)
-        recordio.write(writer, photograph.content.data)  # type: ignore[arg-type]
-        recordio.write(writer, str(photograph.label).encode())  # type: ignore[arg-type]
+        recordio.write(content, photograph.content.data)
+        recordio.write(content, str(photograph.label).encode())
     paths = Paths(base)
     paths.data.mkdir(parents=True)
     os.mkfifo(paths.fifo("train", 0))
-    get_context("fork").Process(target=_feed, args=(paths, bytes(content)), daemon=True).start()
-    return _channel(base, PIPE)
+    feeder = get_context("fork").Process(target=_feed, args=(paths, content.getvalue()), daemon=True)
+    feeder.start()
+    channel = _channel(base, PIPE)
+    try:
+        yield channel
+    finally:
+        channel.close()
+        feeder.kill()  # it waits for a reader that will not come
+        feeder.join()
 
 
 def speed(batches: Iterable[Any], count: Callable[[Any], int]) -> float:
@@ -55,15 +64,6 @@ def speed(batches: Iterable[Any], count: Callable[[Any], int]) -> float:
             continue
         images += count(batch)
     return images / (time.perf_counter() - begun)
-
-
-class _Appender:
-    def __init__(self, content: bytearray) -> None:
-        self._content = content
-
-    def write(self, part: bytes) -> int:
-        self._content += part
-        return len(part)
 
 
 def _channel(base: Path, mode: str) -> Channel:

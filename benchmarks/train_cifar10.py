@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from PIL import Image
 from pytorch_job import inputs, models, saving
 from pytorch_job.training import Recipe, Trainer
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from trainjob import channel, cifar10
 from trainjob.contract import PIPE, Paths
 from trainjob.environment import ChannelConfig, JobEnvironment
@@ -64,7 +65,7 @@ class InMemory:
             yield self._records[order[start : start + self._batch_size]]
 
 
-class OneByOne:
+class OneByOne(Dataset[tuple[torch.Tensor, int]]):
     """The workshop's data set: an image at a time, as PIL's, through ToTensor and Normalize."""
 
     def __init__(self, records: NDArray[np.uint8]) -> None:
@@ -139,16 +140,16 @@ def _trainer(recipe: Recipe) -> Trainer:
     return Trainer(recipe, model, recipe.optimize(model), CPU, Stop())
 
 
-def _images_per_second(trainer: Trainer, data: object, count: int) -> float:
+def _images_per_second(trainer: Trainer, data: Any, count: int) -> float:
     progress = saving.Progress(epoch_records=count)
-    return count / trainer.train_epoch(data, progress)["seconds"]  # type: ignore[arg-type]
+    return count / trainer.train_epoch(data, progress)["seconds"]
 
 
 def _workshop(records: NDArray[np.uint8]) -> float:
     model = WorkshopNet(len(cifar10.CLASSES))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     criterion = nn.CrossEntropyLoss()
-    loader = DataLoader(OneByOne(records), batch_size=4, shuffle=True, num_workers=2)  # type: ignore[arg-type]
+    loader = DataLoader(OneByOne(records), batch_size=4, shuffle=True, num_workers=2)
     batches = iter(loader)
     next(batches)  # starting workers is not counted against it
     begun = time.perf_counter()

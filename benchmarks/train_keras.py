@@ -83,7 +83,8 @@ def workshop_dataset(path: Path) -> tf.data.Dataset:
 def workshop_model() -> keras.Model:
     """The workshop's network as it compiles it: raw pixels, Keras's own batch normalisation, Adam at 0.01."""
     ours = models.build("workshop")
-    layers = [type(layer).from_config(layer.get_config()) for layer in ours.layers[2:]]
+    first = [layer.name for layer in ours.layers].index("normalise") + 1
+    layers = [type(layer).from_config(layer.get_config()) for layer in ours.layers[first:]]
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.99

@@ -165,6 +165,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             caller=without_proxy(os.environ),
             settings=_settings(arguments),
             cleaners=_CLEANERS,
+            registry=arguments.registry,
             tied=arguments.tied,
         )
     )
@@ -281,6 +282,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--address", default=LOOPBACK, help="of this machine, to listen on (%(default)s)")
     serve.add_argument("--exposed", action="store_true", help="let --address be one that other machines get to")
     serve.add_argument("--name", action="append", default=[], help="one that clients call this machine by; repeatable")
+    serve.add_argument("--registry", default="", metavar="HOST:PORT",
+                       help="of this machine, which ECR then stands before, as in localhost:5000")  # fmt: skip
     serve.add_argument("--background", action="store_true", help="return when it answers, and leave it running")
     serve.add_argument("--tied", action="store_true", help="end when standard input does")
     env = commands.add_parser("env", help="print what leads a shell's AWS clients to the endpoint")

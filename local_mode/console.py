@@ -46,6 +46,9 @@ class Console:
             self._finish_progress()
         self.note(f"{secondary} - {message}")
 
+    def metric(self, name: str, value: float, at: float) -> None:
+        """Drop a point: the line it was in is shown."""
+
     def note(self, text: str) -> None:
         """Write a remark of ours."""
         with self._lock:

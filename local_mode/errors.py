@@ -19,7 +19,7 @@ class ValidationError(LocalModeError):
 
 
 class ResourceInUseError(LocalModeError):
-    """A training job of this name exists."""
+    """A training job or tuning job of this name exists."""
 
 
 class SourceError(LocalModeError):
@@ -44,6 +44,13 @@ class ArtifactError(LocalModeError):
 
 class UnknownJobError(LocalModeError):
     """No training job has this name."""
+
+
+class UnknownTuningJobError(LocalModeError):
+    """No tuning job has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Amazon SageMaker can't find a tuning job called {name}. Type another name.")
 
 
 class JobStateError(LocalModeError):

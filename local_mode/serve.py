@@ -14,11 +14,10 @@ from local_mode.api import server
 from local_mode.api.certificates import Authority
 from local_mode.api.job_listener import Doors
 from local_mode.api.proxy import Proxy, ProxyHandler
-from local_mode.api.reach import ON_LOOPBACK, Reach
+from local_mode.api.reach import ON_LOOPBACK, Reach, check_registry
 from local_mode.api.signature import AccessKey
 from local_mode.api.training_jobs import TrainingJobs
-from local_mode.aws import Aws, HeaderHandler
-from local_mode.aws_logs import Logs
+from local_mode.aws_later import AwsLater
 from local_mode.channels.s3 import S3
 from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
@@ -37,16 +36,9 @@ from local_mode.runners.choose import choose
 from local_mode.runners.protocol import Runner
 from local_mode.runners.stand_in import StandIn
 from local_mode.stopping import stop_signals
+from local_mode.tuning.service import Tuning
 
 _LOOK_SECONDS = 0.1
-
-
-class _Handler(ProxyHandler, HeaderHandler):
-    """Ours before moto's: the proxy, raw headers for the signature, and metadata with underscores."""
-
-
-class _JobHandler(server.Handler, HeaderHandler):
-    """For programs of jobs: the same but for the proxy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +57,15 @@ class Plan:
     """The environment of whoever serves."""
     settings: Settings
     cleaners: tuple[Cleaner, ...]
+    registry: str = ""
+    """HOST:PORT of a registry on this machine that ECR stands before; empty for none."""
+
     tied: bool = False
     """End when standard input does, as it does with whoever started this, however that ended."""
+
+    def __post_init__(self) -> None:
+        if self.registry:
+            check_registry(self.registry)
 
 
 def serve(plan: Plan) -> None:
@@ -95,32 +94,32 @@ def serve(plan: Plan) -> None:
         url = f"http://{plan.reach.host}:{listener.getsockname()[1]}"
         found = Endpoint(pid=os.getpid(), url=url, region=plan.settings.region, access_key=name, secret=secret)
         store = ObjectStore(files.objects)
-        logs = Logs(plan.settings.region, Archive(files.root))
-        aws = Aws(plan.settings.region, store, logs)
+        aws = AwsLater(plan.settings.region, store, Archive(files.root), plan.registry)
         s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
-        doors = Doors(behind=aws, body=store.body, handler=_JobHandler, note=note)
+        doors = Doors(behind=aws, body=store.body, handler=server.Handler, note=note)
         service = Service(
             root=files.root,
             settings=replace(plan.settings, s3=s3, door=doors),
             choose=lambda image: _choose(plan, image),
-            listen=lambda request: _log_stream(files.root, request, logs),
+            listen=lambda request: _log_stream(files.root, request, aws),
         )
-        page = Page(jobs=service, secret=secret, root=files.root)
+        tuning = Tuning(root=files.root, jobs=service, region=plan.settings.region, note=note)
         front = server.Front(
-            operations=TrainingJobs(service),
+            operations=TrainingJobs(service, tuning),
             behind=aws,
             key=key,
             body=store.body,
             note=note,
-            page=page,
+            page=Page(jobs=service, secret=secret, root=files.root),
             hosts=plan.reach.hosts,
         )
         http = server.make(front, listener, _handler(files, found.proxy_password))
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="http").start()
+        _resume(tuning)
         publish(files, found)
         _announce(files, found, plan.reach)
         try:
-            _until_stopped(signals, service)
+            _until_stopped(signals, service, tuning, aws)
         finally:
             withdraw(files)
             http.shutdown()
@@ -128,6 +127,11 @@ def serve(plan: Plan) -> None:
             listener.close()
             store.close()
     note("ended")
+
+
+def _resume(tuning: Tuning) -> None:
+    for name in tuning.resume():
+        note(f"going on with tuning job {name}")
 
 
 def _announce(files: Files, found: Endpoint, reach: Reach) -> None:
@@ -138,16 +142,16 @@ def _announce(files: Files, found: Endpoint, reach: Reach) -> None:
     note(f"in a browser, within the hour: {link(found.url, found.secret, time.time())}")
 
 
-def _log_stream(root: Path, request: TrainingJobRequest, logs: Logs) -> LogStream:
+def _log_stream(root: Path, request: TrainingJobRequest, aws: AwsLater) -> LogStream:
     name, hosts = request.TrainingJobName, request.ResourceConfig.cluster.hosts
     kept = partial(keep, JobFolder(path=jobs_folder(root) / name))
-    return LogStream(name, logs.put, note, hosts=hosts, keep=kept)
+    return LogStream(name, aws.put_logs, note, hosts=hosts, keep=kept)
 
 
-def _handler(files: Files, password: str) -> type[_Handler]:
+def _handler(files: Files, password: str) -> type[ProxyHandler]:
     authority = Authority(certificate=files.authority, key=files.authority_key)
     proxy = Proxy(authority=authority, password=password, note=note)
-    return type("_ProxyHandler", (_Handler,), {"proxy": proxy})
+    return type("_ProxyHandler", (ProxyHandler,), {"proxy": proxy})
 
 
 def note(text: str) -> None:
@@ -161,10 +165,14 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _until_stopped(signals: list[int], service: Service) -> None:
+def _until_stopped(signals: list[int], service: Service, tuning: Tuning, aws: AwsLater) -> None:
     """The port stays open while jobs stop: they upload through it, and clients ask how they end."""
     while not signals:
+        aws.check()
         time.sleep(_LOOK_SECONDS)
+    while tuning.close(_LOOK_SECONDS):  # first, so that none starts another training job
+        if len(signals) > 1:
+            break
     if left := service.close():
         note(f"stopping {', '.join(sorted(left))}; a second signal kills")
     while service.close(kill=len(signals) > 1):

@@ -1,8 +1,10 @@
 """Fixtures for tests that need a Docker Engine or an image; a pytest plugin, registered in tests/conftest.py."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -10,8 +12,11 @@ import pytest
 if TYPE_CHECKING:
     import docker  # not at run time: this plugin is loaded in interpreters without the SDK, too
 
+    from tests.contract.private_engine import PrivateEngine
+
 from scripts.images.engine import check_engine
 from scripts.images.entry import ImageError, image_name
+from tests import registry as debian
 
 REQUIRE = "REQUIRE_CONTAINERS"
 """Environment variable: where it is 1, as in CI, a missing engine or image is a failure and not a skip."""
@@ -29,6 +34,8 @@ class Ended:
     output: str
 
 
+PULL_SECONDS = 600
+"""Bounds a pull that does not say how far it is."""
 RunContainer = Callable[..., Ended]
 
 
@@ -87,3 +94,40 @@ def run_container(docker_client: "docker.DockerClient") -> RunContainer:
             container.remove(force=True, v=True)
 
     return run
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> "Iterator[debian.Registry]":
+    """Debian's docker-registry, which is up and has nothing."""
+    if why := debian.why_not():
+        miss(why)
+    made = debian.Registry(tmp_path / "registry")
+    made.start()
+    yield made
+    made.end()
+    shutil.rmtree(made.folder)  # gigabytes, maybe, and pytest keeps the folders of three runs
+
+
+@pytest.fixture
+def other_engine(tmp_path: Path) -> "Iterator[PrivateEngine]":
+    """An engine that has no image, and no network but loopback."""
+    from tests.contract import private_engine  # noqa: PLC0415 - see above
+
+    if why := private_engine.why_not():
+        miss(why)
+    engine = private_engine.PrivateEngine(tmp_path / "engine", live_restore=False)
+    engine.start()
+    yield engine
+    engine.close()
+
+
+def pull_elsewhere(uri: str, registry: "debian.Registry", engine: "PrivateEngine") -> "docker.DockerClient":
+    """A client of an engine that has pulled an image; the registry serves in that engine's network from now on."""
+    import docker  # noqa: PLC0415 - see above
+
+    registry.end()
+    registry.start(engine.enter())  # the same folder and address
+    client = docker.DockerClient(base_url=engine.address, timeout=PULL_SECONDS)
+    assert client.images.list(all=True) == []
+    client.images.pull(uri)
+    return client

@@ -68,3 +68,18 @@ class Reach:
 
 
 ON_LOOPBACK = Reach()
+
+
+def check_registry(place: str) -> None:
+    """See that a registry, HOST:PORT, is one of this machine, where it may do without TLS.
+
+    Raises:
+        LocalModeError: it is not.
+    """
+    host = place.rpartition(":")[0]
+    try:
+        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    if not here:
+        raise LocalModeError(f"--registry is {place!r}; give one of this machine, as in localhost:5000.")

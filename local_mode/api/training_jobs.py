@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from local_mode.api import tuning_jobs
 from local_mode.api.listing import list_jobs
+from local_mode.api.tuning_jobs import TuningJobs, TuningOperations
 from local_mode.api.validation import answered, check
 from local_mode.api.wire import ApiError
 from local_mode.errors import LocalModeError, ResourceInUseError, UnknownJobError
@@ -12,7 +12,7 @@ from local_mode.jobs.store import Query
 
 Document = dict[str, Any]
 _MOST_TAGS = 50
-_JOB_ARN = ":training-job/"
+_JOB_ARN, _TUNING_ARN = ":training-job/", ":hyper-parameter-tuning-job/"
 _NOT_RUN = {
     "CreateProcessingJob": "run processing jobs",
     "CreateTransformJob": "run transform jobs",
@@ -61,10 +61,11 @@ class Jobs(Protocol):
 
 
 class TrainingJobs:
-    """The operations, by name."""
+    """The operations, by name; those on tuning jobs go on to theirs."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: Jobs, tuning: TuningJobs) -> None:
+        self._jobs, self._tuning = jobs, tuning
+        self._tuning_operations = TuningOperations(tuning)
         self._operations: dict[str, Callable[[Document], Document | None]] = {
             "CreateTrainingJob": self._create,
             "DescribeTrainingJob": self._describe,
@@ -80,8 +81,8 @@ class TrainingJobs:
     def has(self, operation: str, document: Document) -> bool:
         """Whether an operation is answered here; tags of other resources are not."""
         if operation in ("AddTags", "ListTags", "DeleteTags"):
-            return _JOB_ARN in str(document.get("ResourceArn"))
-        return operation in {*self._operations, *_NOT_RUN, *tuning_jobs.OPERATIONS}
+            return any(kind in str(document.get("ResourceArn")) for kind in (_JOB_ARN, _TUNING_ARN))
+        return operation in {*self._operations, *_NOT_RUN, *self._tuning_operations.operations}
 
     def answer(self, operation: str, document: Document) -> Document | None:
         """Do what is asked; the members of the answer.
@@ -91,8 +92,8 @@ class TrainingJobs:
         """
         if what := _NOT_RUN.get(operation):
             raise ApiError("ValidationException", f"local_mode does not {what} yet.")
-        if operation in tuning_jobs.OPERATIONS:
-            return tuning_jobs.answer(operation, document)
+        if operation in self._tuning_operations.operations:
+            return self._tuning_operations.answer(operation, document)
         check(operation, document)
         try:
             return self._operations[operation](document)
@@ -107,7 +108,10 @@ class TrainingJobs:
         return {"TrainingJobArn": self._jobs.create(request)["TrainingJobArn"]}
 
     def _describe(self, request: Document) -> Document:
-        return answered("DescribeTrainingJob", self._jobs.describe(request["TrainingJobName"]))
+        record = self._jobs.describe(request["TrainingJobName"])
+        # SDK v2 reads the key of every job that it attaches to, as AWS answers an empty one where there is none.
+        output = {"KmsKeyId": "", **record["OutputDataConfig"]}
+        return answered("DescribeTrainingJob", {**record, "OutputDataConfig": output})
 
     def _update(self, request: Document) -> Document:
         """Record what changes in a running job; none of it has an effect on this machine."""
@@ -139,15 +143,19 @@ class TrainingJobs:
     def _tag(self, request: Document, change: Callable[[dict[str, str]], None]) -> dict[str, str]:
         arn = request["ResourceArn"]
         # An ARN has the name in lower case, which more than one job may share.
-        names = [job["TrainingJobName"] for job in self._jobs.find(Query(arn=arn))]
+        if _TUNING_ARN in arn:
+            found = self._tuning.find(Query(arn=arn))
+            names, tag = [job["HyperParameterTuningJobName"] for job in found], self._tuning.tag
+        else:
+            names, tag = [job["TrainingJobName"] for job in self._jobs.find(Query(arn=arn))], self._jobs.tag
         if not names:
             raise UnknownJobError(arn)
-        return self._jobs.tag(names[0], change)
+        return tag(names[0], change)
 
 
 def _join(tags: dict[str, str], new: dict[str, str]) -> None:
     if len({**tags, **new}) > _MOST_TAGS:
-        raise ApiError("ValidationException", f"A training job has at most {_MOST_TAGS} tags.")
+        raise ApiError("ValidationException", f"A job has at most {_MOST_TAGS} tags.")
     tags.update(new)
 
 

@@ -35,8 +35,9 @@ def create(
     root: Path,
     console: Listener | None = None,
     settings: Settings = DEFAULT_SETTINGS,
+    tuning_job: str | None = None,
 ) -> Job:
-    """Start a job and return at once; all that can be refused is refused before anything is made.
+    """Start a job, of the tuning job with this ARN; all that can be refused is refused before anything is made.
 
     Raises:
         LocalModeError: a channel has no objects, the runner cannot run this image, or the name is taken.
@@ -78,7 +79,7 @@ def create(
             listener=listener,
             trace=Trace(store, request.TrainingJobName, shares, listener),
         )
-        job = Job(task, held=held, record=_record(task, arn, store))
+        job = Job(task, held=held, record=_record(task, arn, store, tuning_job))
     except BaseException:
         remove_tree(folder.path)  # a job that never began does not keep its name
         os.close(held)
@@ -88,12 +89,12 @@ def create(
     return job
 
 
-def _record(task: Task, arn: str, store: Store) -> Record:
+def _record(task: Task, arn: str, store: Store, tuning_job: str | None) -> Record:
     request, folder = task.request, task.folder
     folder.request.write_text(json.dumps(write(request), indent=2) + "\n", encoding="utf-8")
     output = request.OutputDataConfig
     model = model_uri(output.S3OutputPath, request.TrainingJobName, compressed=output.is_compressed)
-    return Record.create(store, folder.record, request, arn=arn, model=model, clock=steady())
+    return Record.create(store, folder.record, request, arn=arn, model=model, clock=steady(), tuning_job=tuning_job)
 
 
 def written(request: TrainingJobRequest) -> list[str]:

@@ -82,6 +82,9 @@ class LogStream:
     def progress(self, channel: str, epoch: int, bytes_sent: int, host: str) -> None:
         """Drop progress."""
 
+    def metric(self, name: str, value: float, at: float) -> None:
+        """Drop a point: the line it was in is sent."""
+
     def note(self, text: str) -> None:
         """Hand a note to whoever runs the service."""
         self._note(f"{self._name}: {text}")

@@ -44,9 +44,17 @@ class Record:
 
     @classmethod
     def create(
-        cls, store: Store, path: Path, request: TrainingJobRequest, *, arn: str, model: str, clock: Callable[[], float]
+        cls,
+        store: Store,
+        path: Path,
+        request: TrainingJobRequest,
+        *,
+        arn: str,
+        model: str,
+        clock: Callable[[], float],
+        tuning_job: str | None = None,
     ) -> "Record":
-        """The record of a job about to start; `model` is where its model will be.
+        """The record of a job about to start; `model` is where its model will be, `tuning_job` the ARN of its creator.
 
         Raises:
             StoreError: it cannot be stored.
@@ -55,6 +63,7 @@ class Record:
         document = {
             "TrainingJobName": request.TrainingJobName,
             "TrainingJobArn": arn,
+            **({"TuningJobArn": tuning_job} if tuning_job else {}),
             "ModelArtifacts": {"S3ModelArtifacts": model},
             "TrainingJobStatus": IN_PROGRESS,
             "SecondaryStatus": "Starting",

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from local_mode.instance.cleaning import remove_tree
 from local_mode.jobs.create import create
 from local_mode.jobs.folder import JobFolder, jobs_folder, root_lock
 from local_mode.jobs.job import Job
-from local_mode.jobs.listener import Listener
+from local_mode.jobs.listener import Both, Listener
 from local_mode.jobs.record import FINAL, Record
 from local_mode.jobs.request import TrainingJobRequest
 from local_mode.jobs.rules import parse
@@ -30,6 +31,15 @@ _LAST_ACTS_SECONDS = 10
 Document = dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The tuning job that a training job is a part of."""
+
+    arn: str
+    follow: Listener
+    """Told of the job's life beside who follows all jobs."""
+
+
 class Service:
     """Creates jobs and answers for them. Safe to use from several threads."""
 
@@ -43,7 +53,7 @@ class Service:
         self._store = Store(self._root)
         self._closing = False
 
-    def create(self, document: Document) -> Document:
+    def create(self, document: Document, parent: Parent | None = None) -> Document:
         """Start a job; its record.
 
         Raises:
@@ -56,17 +66,24 @@ class Service:
                 raise LocalModeError("local_mode is ending and starts no more jobs; start it again.")
             self._beginning[name] += 1
         try:
-            return self._create(request, name)
+            return self._create(request, name, parent)
         finally:
             with self._lock:
                 self._beginning -= Counter([name])
 
-    def _create(self, request: TrainingJobRequest, name: str) -> Document:
+    def _create(self, request: TrainingJobRequest, name: str, parent: Parent | None) -> Document:
         if (known := self._find(name)) is not None and self._folder(name).path.exists():
             raise ResourceInUseError(_taken(known["TrainingJobArn"]))
         runner = self._choose(request.AlgorithmSpecification.TrainingImage)
         listener = self._listen(request)
-        job = create(request, runner=runner, root=self._root, console=listener, settings=self._settings)
+        job = create(
+            request,
+            runner=runner,
+            root=self._root,
+            console=Both(listener, parent.follow) if parent else listener,
+            settings=self._settings,
+            tuning_job=parent.arn if parent else None,
+        )
         with self._lock:
             self._running[name] = job
             others = [other for other in self._running if other != name]

@@ -69,9 +69,10 @@ class Trace:
         self._stored = clock()
 
     def metric(self, name: str, value: float, at: float) -> None:
-        """Take a point of a metric, seen at `at` (seconds since 1970)."""
+        """Take a point of a metric, seen at `at` (seconds since 1970), and hand it on."""
         with self._lock:
             self._metrics.setdefault(name, Curve()).add(at, value)
+        self._listener.metric(name, value, at)
         self._store_now_and_then()
 
     def progress(self, channel: str, epoch: int, bytes_sent: int, spent: Spent, host: str) -> None:

@@ -83,6 +83,9 @@ class Recorder:
     def progress(self, channel, epoch, bytes_sent, host):
         self.sent[channel] = bytes_sent
 
+    def metric(self, name, value, at):
+        pass
+
     def note(self, text):
         self.notes.append(text)
 

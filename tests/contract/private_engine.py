@@ -75,6 +75,12 @@ class PrivateEngine:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(DOWN_SECONDS)
 
+    def enter(self):
+        """What begins a command line that is to run in its network, where nothing but loopback is."""
+        network = ["nsenter", f"--net=/proc/{self._process.pid}/ns/net", "--"]
+        subprocess.run([*network, "ip", "link", "set", "lo", "up"], check=True, timeout=CALL_SECONDS)
+        return network
+
     def client(self):
         return docker.DockerClient(base_url=self.address, timeout=CALL_SECONDS)
 

@@ -1,9 +1,9 @@
-"""UpdateTrainingJob, and tuning jobs as far as they go, as a boto3 client sees them."""
+"""UpdateTrainingJob, as a boto3 client sees it."""
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.contract.endpoint import BUCKET, Server, request
+from tests.contract.endpoint import BUCKET, Server
 from tests.contract.lab import eventually
 
 pytestmark = pytest.mark.contract("endpoint", "U")
@@ -83,34 +83,3 @@ def test_job_that_has_ended_does_not_change_any_more(server, sagemaker):
 def test_unknown_job_cannot_be_changed(sagemaker):
     with pytest.raises(ClientError, match="Requested resource not found"):
         sagemaker.update_training_job(TrainingJobName="none", ResourceConfig={"KeepAlivePeriodInSeconds": 60})
-
-
-@pytest.mark.contract("4.7", "U")
-def test_tuning_job_is_checked_then_refused_and_none_is_there(sagemaker):
-    config = {
-        "Strategy": "Random",
-        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
-        "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 1},
-        "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "r", "MinValue": "0", "MaxValue": "1"}]},
-    }
-    whole = request("unused", ["end", 0], algorithm={"MetricDefinitions": [{"Name": "loss", "Regex": "l=(.*)"}]})
-    keys = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
-    definition = {key: whole[key] for key in keys}
-
-    def create(**changes):
-        wanted = {"HyperParameterTuningJobName": "tune", "HyperParameterTuningJobConfig": config,
-                  "TrainingJobDefinition": definition}  # fmt: skip
-        sagemaker.create_hyper_parameter_tuning_job(**{**wanted, **changes})
-
-    with pytest.raises(ClientError, match="Grid search takes CategoricalParameterRanges only"):
-        create(HyperParameterTuningJobConfig={**config, "Strategy": "Grid"})
-    with pytest.raises(ClientError, match="local_mode does not tune hyperparameters yet"):
-        create()
-    assert sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
-    for ask in (
-        sagemaker.describe_hyper_parameter_tuning_job,
-        sagemaker.stop_hyper_parameter_tuning_job,
-        sagemaker.list_training_jobs_for_hyper_parameter_tuning_job,
-    ):
-        with pytest.raises(sagemaker.exceptions.ResourceNotFound, match="can't find a tuning job called tune"):
-            ask(HyperParameterTuningJobName="tune")

@@ -95,8 +95,29 @@ def test_sdk_v2_runs_on_the_paths_it_chooses_by_itself(server: Server, tmp_path:
     packed = server.client("s3").get_object(Bucket=DEFAULT_BUCKET, Key=seen["code"])["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         assert archive.getnames() == ["train.py"]
-    assert "does not tune hyperparameters yet" in seen["tuner"]
     assert [line for line in said.splitlines() if "epoch=2 channel=train loss=0.333;" in line]
+
+
+def test_sdk_v2_tunes_and_shows_tables_and_warm_starts(server: Server, tmp_path: Path):
+    seen = answer(typed(server, tmp_path, *program("v2", "v2_tuner.py", IMAGE)))
+
+    rows = seen["table"]
+    assert len(rows) == 6
+    assert {row["TrainingJobStatus"] for row in rows} <= {"Completed", "Stopped"}
+    assert seen["best"] == rows[0]["TrainingJobName"]
+    assert rows[0]["TrainingJobStatus"] == "Completed"
+    assert rows[0]["FinalObjectiveValue"] == pytest.approx(1 - abs(float(rows[0]["rate"]) - 0.3), abs=1e-5)
+    assert {row["optimizer"] for row in rows} <= {"adam", "sgd"}
+    assert {int(row["depth"]) for row in rows} <= set(range(2, 9))
+    assert seen["model_data"].endswith(f"/{seen['best']}/output/model.tar.gz")
+    assert (seen["static"]["act"], seen["static"]["_tuning_objective_metric"]) == ('["learn", 3]', "score")
+    assert seen["ranges"]["rate"]["ScalingType"] == "Logarithmic"
+    assert seen["warm"] == {
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": seen["name"]}],
+        "WarmStartType": "IdenticalDataAndAlgorithm",
+    }
+    assert seen["overall"].startswith(("sdk-", "warm-"))
+    assert seen["stopped"] == "Stopped"
 
 
 def test_sdk_v3_runs_on_the_paths_it_chooses_by_itself(server: Server, tmp_path: Path, source: Path):

@@ -79,7 +79,16 @@ MAY_IMPORT = {
         "local_mode.jobs", "local_mode.instance", "local_mode.channels", "local_mode.errors",
         "local_mode.runners.protocol",
     },
-    "local_mode.jobs.tuner": {"local_mode.jobs", "local_mode.errors", "optuna"},
+    # Training jobs are created, described and stopped as a client would; none of their inside is touched.
+    "local_mode.tuning": {
+        "local_mode.tuning", "local_mode.errors", "local_mode.jobs.service", "local_mode.jobs.store",
+        "local_mode.jobs.database", "local_mode.jobs.rules", "local_mode.jobs.folder", "local_mode.jobs.trace",
+    },
+    "local_mode.tuning.search": {"local_mode.tuning", "optuna"},
+    **{
+        f"local_mode.tuning.{name}": {"local_mode.tuning"}
+        for name in ("ranges", "objective", "median", "hyperband", "plan", "rules", "trial", "strategies", "endings")
+    },
     "local_mode.jobs.tracking": {"local_mode.jobs", "local_mode.errors", "mlflow"},
     "local_mode.api": {
         "local_mode.api", "local_mode.jobs", "local_mode.page", "local_mode.object_store", "local_mode.errors",
@@ -98,14 +107,22 @@ MAY_IMPORT = {
     "local_mode.api.reach": {"local_mode.api.hosts", "local_mode.errors"},
     "local_mode.api.certificates": {"local_mode.endpoint", "cryptography"},
     # Of moto's S3 the objects lie on disk, which is a module of its own beside all else of AWS.
-    "local_mode.aws": {"local_mode.aws_logs", "local_mode.aws_s3", "local_mode.object_store", "moto"},
+    "local_mode.aws": {
+        "local_mode.aws_ecr", "local_mode.aws_logs", "local_mode.aws_s3", "local_mode.jobs.log_archive",
+        "local_mode.object_store", "moto",
+    },
+    "local_mode.aws_ecr": {"moto"},
+    "local_mode.aws_later": {"local_mode.aws", "local_mode.jobs.log_archive", "local_mode.object_store"},
     # It makes a job's streams again of what lies beside its logs.
     "local_mode.aws_logs": {"local_mode.jobs.log_archive", "local_mode.jobs.log_stream", "moto"},
     "local_mode.aws_s3": {"local_mode.object_store", "moto"},
     "local_mode.object_store": {"local_mode.object_store", "local_mode.errors"},
     # boto3 only to have it forget its default session, when a fixture of ours is used.
     "local_mode.pytest_plugin": {"local_mode", "pytest", "boto3"},
-    "scripts": {"scripts", "trainjob", "local_mode", "boto3", "docker", "yaml", "tqdm", "PIL", "numpy"},
+    # botocore is boto3's own: its errors, its settings, its models of AWS's services.
+    "scripts": {"scripts", "trainjob", "local_mode", "boto3", "botocore", "docker", "yaml", "tqdm", "PIL", "numpy"},
+    # What the docker SDK's calls end with where no engine is left: its own two libraries.
+    "scripts.publishing.engine": {"scripts.publishing", "docker", "requests", "urllib3"},
     # What tests ask of images in any interpreter, and what runs inside an image.
     **{f"scripts.images.{name}": {"scripts.images"} for name in ("entry", "engine", "registry", "revision")},
     "scripts.images.inventory": set(),
@@ -169,6 +186,7 @@ def test_rules_refuse_what_they_should():
     assert not allowed("torch", rule_for("local_mode.jobs.create"))
     assert not allowed("local_mode.jobs", rule_for("local_mode.runners.process"))
     assert not allowed("trainjob.pipe", rule_for("local_mode.instance.opt_ml"))
+    assert not allowed("optuna", rule_for("local_mode.tuning.job"))
     assert not allowed("local_mode.errors", rule_for(FEEDER))
     assert not allowed("local_mode.errors", rule_for("local_mode.channels.delivery"))
     assert not allowed("trainjob.framing.recordio", rule_for("local_mode.channels.recordio"))

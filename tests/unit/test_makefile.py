@@ -41,3 +41,20 @@ def test_data_are_prepared_in_the_form_given_or_else_in_their_own(tmp_path: Path
 
     assert run("DATASET=cub200") == "scripts/prepare_data.py cub200"
     assert run("FORMAT=tfrecord") == "scripts/prepare_data.py cifar10 --format tfrecord"
+
+
+def test_job_is_submitted_with_what_was_typed_and_nothing_else(tmp_path: Path):
+    (tmp_path / "python").write_text("#!/bin/sh\nprintf '%s|' \"$@\"\n")
+    (tmp_path / "python").chmod(0o755)
+
+    def run(verb: str, *values: str) -> list[str]:
+        command = ["make", verb, "JOB=a job.yaml", *values, "PYTHON3=true", f"VENV={tmp_path}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.split("|")[:-1]
+
+    handed = ["scripts/submit_training.py", "a job.yaml", "--bucket", "", "--set", "", "--role", ""]
+    assert run("estimate") == [*handed, "--estimate"]
+    assert run("submit") == [*handed, "--max-usd", "5"]
+    typed = run("submit", "BUCKET=s3://b", "HP=note='a b'", "UPLOAD=a dir", "WAIT=1", "CODE=estimator", "MAX_USD=9")
+    assert typed[2:6] == ["--bucket", "s3://b", "--set", "note='a b'"]
+    assert typed[8:] == ["--max-usd", "9", "--upload", "a dir", "--wait", "--as", "estimator"]

@@ -129,8 +129,11 @@ def flip(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         images: `(n, h, w, c)`, on any device.
         seed: `(2,)` int32; the same seed mirrors the same images.
     """
-    mirrored = tf.random.stateless_uniform((tf.shape(images)[0], 1, 1, 1), seed) < 0.5
-    return tf.where(mirrored, tf.reverse(images, (2,)), images)
+    count = tf.shape(images)[0]
+    mirrored = tf.random.stateless_uniform((count,), seed) < 0.5
+    # Taken from both, image by image: on a CPU to choose pixel by pixel takes three times as long.
+    both = tf.concat((images, tf.reverse(images, (2,))), 0)
+    return tf.gather(both, tf.range(count) + count * tf.cast(mirrored, tf.int32))
 
 
 def crop(images: tf.Tensor, seed: tf.Tensor, padding: int) -> tf.Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,6 +12,7 @@ from trainjob import cifar10
 from trainjob.channel import Channel
 from trainjob.dataset import Dataset
 from trainjob.errors import ChannelError
+from trainjob.memory import Recycled
 from trainjob.prefetch import prefetch
 
 Batch = tuple[Tensor, Tensor]
@@ -142,6 +144,7 @@ class Normalise:
         mean, std = (torch.tensor(each, device=device).view(1, 3, 1, 1) for each in statistics)
         self._scale = 1 / (255 * std)
         self._shift = -mean / std
+        self._memory = Recycled()
 
     def __call__(self, images: Tensor) -> Tensor:
         """`(n, 3, h, w)` uint8 to the same shape in float32."""
@@ -150,13 +153,20 @@ class Normalise:
             count, _, height, width = images.shape
             rows = images.permute(0, 2, 3, 1).reshape(count * height, width * 3)
             scale, shift = (each.view(3).repeat(width) for each in (self._scale, self._shift))
-            floats = rows.float()  # filled again below: fresh memory costs as much as what is done in it
+            floats = self._empty(rows).copy_(rows)
             torch.addcmul(shift, floats, scale, out=floats)
             floats = floats.view(count, height, width, 3).permute(0, 3, 1, 2)
         else:
             # Scaled before the channels go last: a whole plane then has one factor, and vectorises.
             floats = torch.addcmul(self._shift, images.float(), self._scale)
         return floats.contiguous(memory_format=self._memory_format)
+
+    def _empty(self, rows: Tensor) -> Tensor:
+        """Floats of that shape, of unknown content; on a CPU in memory that is used again once nothing refers to it."""
+        if rows.device.type != "cpu":
+            return torch.empty_like(rows, dtype=torch.float32)
+        count, width = rows.shape
+        return torch.from_numpy(self._memory.empty((count, 4 * width)).view(np.float32))
 
 
 def _by_pixels(images: Tensor) -> bool:

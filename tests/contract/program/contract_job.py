@@ -650,9 +650,24 @@ def lock_up():
     (MODEL / "weights.bin").write_bytes(b"weights")
 
 
+def hyperparameters():
+    return json.loads((CONFIG / "hyperparameters.json").read_text())
+
+
+def learn(epochs=1, pause=0.0, code=0):
+    """Be tuned: after every epoch a score, the better the nearer `rate` is to 0.3; then end with an exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    found = hyperparameters()
+    worth = 1 - abs(float(found.get("rate", "0.5")) - 0.3)
+    for epoch in range(epochs):
+        time.sleep(pause)
+        print(f"epoch={epoch} score={worth * (epoch + 1) / epochs:.6f};", flush=True)
+    report(hyperparameters=found)
+    sys.exit(code)
+
+
 def main():
-    act = json.loads((CONFIG / "hyperparameters.json").read_text())
-    act = json.loads(act["act"])
+    act = json.loads(hyperparameters()["act"])
     globals()[act[0]](*act[1:])
 
 

@@ -1,6 +1,6 @@
 """What a user of the SageMaker SDK v2 types; nothing here knows local_mode. Prints what came of it as JSON.
 
-Run:  python v2_estimator.py defaults IMAGE SOURCE_DIR    default bucket, source upload, a failure, a tuner
+Run:  python v2_estimator.py defaults IMAGE SOURCE_DIR    default bucket, source upload, a failure
       python v2_estimator.py request REQUEST.json         one job, as a CreateTrainingJob request says
 """
 
@@ -10,12 +10,10 @@ from pathlib import Path
 
 import boto3
 import sagemaker
-from botocore.exceptions import ClientError
 from sagemaker.debugger import TensorBoardOutputConfig
 from sagemaker.estimator import Estimator
 from sagemaker.exceptions import UnexpectedStatusException
 from sagemaker.inputs import TrainingInput
-from sagemaker.tuner import ContinuousParameter, HyperparameterTuner
 
 ROLE = "any"
 SIZE = {"instance_count": 1, "instance_type": "ml.m5.large"}
@@ -67,18 +65,7 @@ def defaults(image: str, source_dir: str) -> dict:
         "reason": reason,
         "code": code,
         "code_bytes": s3.head_object(Bucket=bucket, Key=code)["ContentLength"],
-        "tuner": tune(good),
     }
-
-
-def tune(estimator: Estimator) -> str:
-    """What a tuner is told."""
-    tuner = HyperparameterTuner(estimator, "loss", {"rate": ContinuousParameter(0.1, 0.5)}, LOSS, max_jobs=2)
-    try:
-        tuner.fit(wait=False)
-    except ClientError as error:
-        return str(error)
-    return ""
 
 
 def request(path: str) -> dict:

@@ -1,119 +1,53 @@
-"""Contract 4.7: what a CreateHyperParameterTuningJob request has to hold, and tuning jobs that are not there."""
-
-import copy
+"""The operations on tuning jobs: their errors, and the members of their answers."""
 
 import pytest
 
-from local_mode.api import tuning_jobs
+from local_mode.api.tuning_jobs import TuningOperations
 from local_mode.api.wire import ApiError
+from local_mode.tuning.service import Tuning
+from tests.contract.lab import eventually
+from tests.unit.local_mode.fake_jobs import CONFIG, FakeJobs, changed
 
-REQUEST = {
-    "HyperParameterTuningJobName": "tune",
-    "HyperParameterTuningJobConfig": {
-        "Strategy": "Bayesian",
-        "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "accuracy"},
-        "ResourceLimits": {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 2},
-        "ParameterRanges": {
-            "ContinuousParameterRanges": [
-                {"Name": "rate", "MinValue": "0.001", "MaxValue": "0.1", "ScalingType": "Logarithmic"}
-            ],
-            "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ['"adam"', '"sgd"']}],
-        },
-    },
-    "TrainingJobDefinition": {
-        "StaticHyperParameters": {"epochs": "9"},
-        "AlgorithmSpecification": {
-            "TrainingImage": "image",
-            "TrainingInputMode": "File",
-            "MetricDefinitions": [{"Name": "accuracy", "Regex": "a=(.*)"}],
-        },
-        "RoleArn": "arn:aws:iam::123456789012:role/any",
-        "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
-    },
-}
-CONFIG, DEFINITION = "HyperParameterTuningJobConfig", "TrainingJobDefinition"
-INTEGERS = f"{CONFIG}.ParameterRanges.IntegerParameterRanges"
-CONTINUOUS = f"{CONFIG}.ParameterRanges.ContinuousParameterRanges"
-ONLY_CATEGORICAL = {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1", "2"]}]}
-GONE = object()
+CREATE, LIST = "CreateHyperParameterTuningJob", "ListHyperParameterTuningJobs"
 
 
-def changed(changes):
-    request = copy.deepcopy(REQUEST)
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        place = request
-        for name in parents:
-            place = place[name]
-        if value is GONE:
-            del place[last]
-        else:
-            place[last] = value
-    return request
+@pytest.fixture
+def jobs(tmp_path):
+    return FakeJobs(tmp_path)
 
 
-def refusal(operation, request):
+@pytest.fixture
+def ask(tmp_path, jobs):
+    tuning = Tuning(root=tmp_path, jobs=jobs, region="eu-west-1", note=lambda _: None)
+    yield TuningOperations(tuning).answer
+    assert tuning.close(20) == []
+
+
+def refusal(ask, operation, request):
     with pytest.raises(ApiError) as caught:
-        tuning_jobs.answer(operation, request)
+        ask(operation, request)
     return caught.value
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {f"{CONFIG}.Strategy": "Random", f"{CONFIG}.RandomSeed": 3},
-        {f"{CONFIG}.Strategy": "Hyperband"},  # MaxResource is inferred from the hyperparameter epochs
-        {f"{CONFIG}.Strategy": "Grid", f"{CONFIG}.ParameterRanges": ONLY_CATEGORICAL,
-         f"{CONFIG}.ResourceLimits": {"MaxParallelTrainingJobs": 1}},
-        {CONTINUOUS: [{"Name": "m", "MinValue": "0.5", "MaxValue": "0.99", "ScalingType": "ReverseLogarithmic"}]},
-    ],
-)  # fmt: skip
-def test_request_that_sagemaker_takes_is_refused_for_the_missing_engine_alone(changes):
-    error = refusal("CreateHyperParameterTuningJob", changed(changes))
-
-    assert (error.code, error.message) == ("ValidationException", "local_mode does not tune hyperparameters yet.")
+def named(name):
+    return {"HyperParameterTuningJobName": name}
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"HyperParameterTuningJobName": "x" * 33}, "Member must have length less than or equal to 32"),
-        ({DEFINITION: GONE}, "either TrainingJobDefinition or TrainingJobDefinitions"),
-        ({"TrainingJobDefinitions": [REQUEST[DEFINITION]]}, "either TrainingJobDefinition or TrainingJobDefinitions"),
-        ({DEFINITION: GONE, "TrainingJobDefinitions": [REQUEST[DEFINITION]]}, "has no DefinitionName"),
-        ({f"{CONFIG}.HyperParameterTuningJobObjective": GONE}, "has no objective metric"),
-        ({f"{DEFINITION}.AlgorithmSpecification.MetricDefinitions": []}, "'accuracy' is not among"),
-        ({f"{CONFIG}.ParameterRanges": {}}, "nothing to tune"),
-        ({f"{DEFINITION}.StaticHyperParameters": {"rate": "1"}}, "'rate' is given 2 times"),
-        ({f"{DEFINITION}.StaticHyperParameters": {f"p{n}": "1" for n in range(98)}}, "more than 100"),
-        ({INTEGERS: [{"Name": f"p{n}", "MinValue": "1", "MaxValue": "2"} for n in range(29)]}, "at most 30"),
-        ({INTEGERS: [{"Name": "depth", "MinValue": "1.5", "MaxValue": "2"}]}, "must be numbers"),
-        ({INTEGERS: [{"Name": "depth", "MinValue": "3", "MaxValue": "2"}]}, "at most MaxValue"),
-        ({INTEGERS: [{"Name": "d", "MinValue": "0", "MaxValue": "2", "ScalingType": "Logarithmic"}]}, "above 0"),
-        ({INTEGERS: [{"Name": "d", "MinValue": "0", "MaxValue": "0", "ScalingType": "ReverseLogarithmic"}]},
-         "is for continuous"),
-        ({CONTINUOUS: [{"Name": "d", "MinValue": "0", "MaxValue": "1", "ScalingType": "ReverseLogarithmic"}]},
-         "within 0 <= x < 1"),
-        ({CONTINUOUS: [{"Name": "d", "MinValue": "nan", "MaxValue": "1"}]}, "at most MaxValue"),
+        (named("x" * 33), "Member must have length less than or equal to 32"),
         ({f"{CONFIG}.Strategy": "Grid"}, "CategoricalParameterRanges only"),
-        ({f"{CONFIG}.Strategy": "Grid", f"{CONFIG}.ParameterRanges": ONLY_CATEGORICAL}, "the grid has 2 points"),
-        ({f"{CONFIG}.Strategy": "Hyperband", f"{CONFIG}.TrainingJobEarlyStoppingType": "Auto"}, "must be Off"),
-        ({f"{CONFIG}.Strategy": "Hyperband", f"{DEFINITION}.StaticHyperParameters": {}}, "needs MaxResource"),
-        ({f"{CONFIG}.Strategy": "Hyperband", f"{DEFINITION}.StaticHyperParameters": {"epochs": "20001"}},
-         "at most 20000"),
-        ({f"{CONFIG}.StrategyConfig": {"HyperbandStrategyConfig": {"MaxResource": 3}}}, "for Hyperband only"),
-        ({f"{CONFIG}.ParameterRanges": {"AutoParameters": [{"Name": "a", "ValueHint": "1"}]}}, "need Autotune"),
-        ({f"{DEFINITION}.ResourceConfig": GONE}, "neither ResourceConfig nor"),
+        ({"TrainingJobDefinition.AlgorithmSpecification.MetricDefinitions": [{"Name": "accuracy", "Regex": "("}]},
+         "which is no regular expression"),
     ],
 )  # fmt: skip
-def test_request_that_breaks_a_rule_is_told_so(changes, words):
-    error = refusal("CreateHyperParameterTuningJob", changed(changes))
+def test_request_that_cannot_be_done_is_refused_and_leaves_nothing(ask, changes, words):
+    error = refusal(ask, CREATE, changed(changes))
 
     assert error.code == "ValidationException"
     assert words in error.message
+    assert ask(LIST, {}) == {"HyperParameterTuningJobSummaries": []}
 
 
 @pytest.mark.parametrize(
@@ -125,12 +59,78 @@ def test_request_that_breaks_a_rule_is_told_so(changes, words):
         "ListTrainingJobsForHyperParameterTuningJob",
     ],
 )
-def test_unknown_tuning_job_is_not_found_in_the_words_of_aws(operation):
-    error = refusal(operation, {"HyperParameterTuningJobName": "none"})
+def test_unknown_tuning_job_is_not_found_in_the_words_of_aws(ask, operation):
+    error = refusal(ask, operation, named("none"))
 
     assert error.code == "ResourceNotFound"
     assert error.message == "Amazon SageMaker can't find a tuning job called none. Type another name."
 
 
-def test_list_of_tuning_jobs_is_empty():
-    assert tuning_jobs.answer("ListHyperParameterTuningJobs", {}) == {"HyperParameterTuningJobSummaries": []}
+def test_name_of_a_tuning_job_is_taken_until_it_is_deleted(ask, jobs):
+    arn = ask(CREATE, changed({}))["HyperParameterTuningJobArn"]
+    assert arn == "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/tune"
+    error = refusal(ask, CREATE, changed({}))
+    assert error.code == "ResourceInUse"
+    assert error.message == "A hyperparameter tuning job with the name, tune, already exists. Choose a different name."
+    assert "is in status InProgress" in refusal(ask, "DeleteHyperParameterTuningJob", named("tune")).message
+
+    ask("StopHyperParameterTuningJob", named("tune"))
+    eventually(lambda: status(ask) == "Stopped")
+    assert "is in status Stopped" in refusal(ask, "StopHyperParameterTuningJob", named("tune")).message
+    ask("DeleteHyperParameterTuningJob", named("tune"))
+
+    assert refusal(ask, "DescribeHyperParameterTuningJob", named("tune")).code == "ResourceNotFound"
+    assert ask(CREATE, changed({}))["HyperParameterTuningJobArn"] == arn
+
+
+def test_list_has_a_summary_of_each_that_the_filters_leave(ask, jobs):
+    for name in ("cat", "ant", "bee"):
+        ask(CREATE, changed(named(name)))
+    ask("StopHyperParameterTuningJob", named("bee"))
+    eventually(lambda: status(ask, "bee") == "Stopped")
+
+    page = ask(LIST, {"MaxResults": 2})
+    assert names(page) == ["ant", "bee"]
+    assert names(ask(LIST, {"MaxResults": 2, "NextToken": page["NextToken"]})) == ["cat"]
+    assert names(ask(LIST, {"SortBy": "CreationTime", "SortOrder": "Descending"})) == ["bee", "ant", "cat"]
+    assert names(ask(LIST, {"StatusEquals": "Stopped"})) == ["bee"]
+    assert names(ask(LIST, {"NameContains": "A"})) == ["ant", "cat"]
+    (shown,) = ask(LIST, {"NameContains": "cat"})["HyperParameterTuningJobSummaries"]
+    assert shown["Strategy"] == "Bayesian"
+    assert shown["ResourceLimits"] == {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 2}
+    assert shown["ObjectiveStatusCounters"] == {"Succeeded": 0, "Pending": 2, "Failed": 0}
+    assert "TrainingJobDefinition" not in shown
+
+
+def test_training_jobs_are_listed_by_value_without_those_that_have_none(ask, jobs):
+    ask(CREATE, changed({f"{CONFIG}.ResourceLimits": {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 4}}))
+    eventually(lambda: len(jobs.running()) == 4)
+    first, second, third, fourth = jobs.running()
+    for name, value in ((first, 0.2), (second, 0.9), (third, 0.5)):
+        jobs.end(name, value)
+    eventually(lambda: len(trials(ask, StatusEquals="Completed")) == 3)
+
+    by_value = {"SortBy": "FinalObjectiveMetricValue"}
+    assert trials(ask, **by_value) == [first, third, second]
+    page = listed(ask, **by_value, SortOrder="Descending", MaxResults=2)
+    assert [each["TrainingJobName"] for each in page["TrainingJobSummaries"]] == [second, third]
+    assert trials(ask, **by_value, SortOrder="Descending", MaxResults=2, NextToken=page["NextToken"]) == [first]
+    assert trials(ask) == sorted([first, second, third, fourth])
+    assert trials(ask, StatusEquals="InProgress") == [fourth]
+    assert "Value" not in page["TrainingJobSummaries"][0]
+
+
+def listed(ask, **fields):
+    return ask("ListTrainingJobsForHyperParameterTuningJob", {**named("tune"), **fields})
+
+
+def trials(ask, **fields):
+    return [each["TrainingJobName"] for each in listed(ask, **fields)["TrainingJobSummaries"]]
+
+
+def names(page):
+    return [each["HyperParameterTuningJobName"] for each in page["HyperParameterTuningJobSummaries"]]
+
+
+def status(ask, name="tune"):
+    return ask("DescribeHyperParameterTuningJob", named(name))["HyperParameterTuningJobStatus"]

@@ -131,6 +131,18 @@ def test_database_of_a_newer_version_is_left_alone(tmp_path):
         store.put(job("b"))
 
 
+def test_database_of_before_tuning_jobs_is_brought_up_with_its_jobs_in_it(tmp_path):
+    store = Store(tmp_path)
+    store.put(job("a"))
+    with closing(sqlite3.connect(store.path)) as database:
+        database.executescript("DROP TABLE tuning_jobs; DROP TABLE trials; PRAGMA user_version = 1")
+
+    assert store.get("a") == job("a")
+    with closing(sqlite3.connect(store.path)) as database:
+        assert database.execute("SELECT count(*) FROM tuning_jobs, trials").fetchone() == (0,)
+        assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+
+
 def test_folder_that_cannot_be_written_is_the_users_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"Cannot write to .*/file/jobs\.db: .*; give another folder in --root"):

@@ -99,3 +99,14 @@ def test_pixels_that_lie_whole_are_mirrored_and_normalised_to_the_same_bits():
     assert not torch.equal(mirrored[0], by_planes)
     assert torch.equal(normalise(by_planes), normalise(by_pixels))
     assert normalise(by_pixels).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_normalised_images_stay_as_they_are_while_others_are_made():
+    normalise = inputs.Normalise(torch.device("cpu"), torch.channels_last)
+    first, second = (torch.full((2, 8, 8, 3), value, dtype=torch.uint8).permute(0, 3, 1, 2) for value in (1, 200))
+    held = normalise(first)
+    before = held.clone()
+    part = held[1:]
+    del held
+    assert not torch.equal(normalise(second), before)
+    assert torch.equal(part, before[1:])

@@ -1,0 +1,1 @@
+"""Tuning jobs: searches for hyperparameters, each of whose trials is a training job."""

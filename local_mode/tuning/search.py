@@ -1,0 +1,67 @@
+"""Bayesian search, by Optuna; the only importer of it.
+
+Nothing is kept between two calls: a suggestion is a function of the trials so far, the seed and the trial's number.
+So a search goes on in another process as it would have in this one, and Optuna's storage is memory alone.
+"""
+
+import math
+from collections.abc import Sequence
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from local_mode.tuning.ranges import Categorical, Space
+from local_mode.tuning.trial import Seen
+
+_AT_RANDOM = 5
+"""Trials before there is anything to learn from."""
+
+
+def suggest(space: Space, seen: Sequence[Seen], *, maximize: bool, seed: int) -> dict[str, str]:
+    """The values of the next trial."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = TPESampler(n_startup_trials=_AT_RANDOM, multivariate=True, constant_liar=True, seed=seed)
+    study = optuna.create_study(sampler=sampler, direction="maximize" if maximize else "minimize")
+    distributions: dict[str, BaseDistribution] = {
+        each.name: CategoricalDistribution(each.choices) if isinstance(each, Categorical) else FloatDistribution(0, 1)
+        for each in space
+        if each.count > 1
+    }
+    study.add_trials([trial for each in seen if (trial := _trial(space, distributions, each, maximize=maximize))])
+    chosen = study.ask(distributions).params
+    return {
+        each.name: str(chosen[each.name])
+        if isinstance(each, Categorical) and each.name in chosen
+        else each.write(chosen.get(each.name, 0.0))
+        for each in space
+    }
+
+
+def _trial(
+    space: Space, distributions: dict[str, BaseDistribution], seen: Seen, *, maximize: bool
+) -> FrozenTrial | None:
+    """A trial as Optuna has it; None for one whose values are not in the ranges, as a parent's may be."""
+    params: dict[str, float | str] = {}
+    for each in space:
+        text = seen.values.get(each.name)
+        try:
+            if text is None or (isinstance(each, Categorical) and text not in each.choices):
+                return None
+            share = text if isinstance(each, Categorical) else min(max(each.read(text), 0.0), 1.0)
+        except ValueError:
+            return None
+        if each.name in distributions:
+            params[each.name] = share
+    if seen.is_running:
+        return create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
+    if seen.stopped_at and seen.objective is not None:
+        points = {seen.stopped_at: seen.objective}
+        return create_trial(
+            state=TrialState.PRUNED, params=params, distributions=distributions, intermediate_values=points
+        )
+    if seen.objective is None:
+        # Optuna learns nothing of failures; that there is nothing to be had here is worth knowing.
+        return create_trial(params=params, distributions=distributions, value=-math.inf if maximize else math.inf)
+    return create_trial(params=params, distributions=distributions, value=seen.objective)
