@@ -293,7 +293,8 @@ def test_full_disk_of_the_registry_is_one_error(built, tmp_path, push):
 def _in_a_process(built, registry, tmp_path, *arguments):
     """The command as a process of its own, whose image is this test's."""
     code = (
-        "import sys; from pathlib import Path; from scripts import push_image; from dataclasses import replace; from scripts.images.entry import read_image\n"
+        "import sys; from pathlib import Path; from scripts import push_image\n"
+        "from dataclasses import replace; from scripts.images.entry import read_image\n"
         f"image = replace(read_image('pytorch'), repository={built.image.repository!r})\n"
         "push_image.read_image = lambda _: image\n"
         "sys.exit(push_image.main(sys.argv[1:]))"
