@@ -43,8 +43,8 @@ def resolve(image: str | None, *, local: bool, root: Path = ROOT) -> str:
     uri = pushed_uri(image, root)
     if uri is None:
         raise SubmitError(
-            f"TrainingImage is {image}, but there is no {pushed.place(pushed.FOLDER, image)}, which a push from here leaves; run "
-            f"make push/{image}, or give the image's URI"
+            f"TrainingImage is {image}, but there is no {pushed.place(pushed.FOLDER, image)}, which a push from here "
+            f"leaves; run make push/{image}, or give the image's URI"
         )
     return uri
 
