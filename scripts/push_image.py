@@ -31,7 +31,7 @@ from scripts.publishing.retry import Patience
 from scripts.publishing.target import Target, logged_in, parse_registry
 
 ALLOWLIST = ROOT / "allowed_findings.toml"
-OUTPUT = ROOT / "dist" / "pushed"
+OUTPUT = ROOT / pushed.FOLDER
 _CALLS = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 4})
 
 

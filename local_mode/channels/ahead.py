@@ -81,13 +81,13 @@ class _Fetched:
             self.found = self._result(self.parts[0][0]).found
         return self.found.size
 
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end only."""
+    def read(self, size: int, /) -> memoryview:
+        """At most `size` bytes, where they arrived; none at the end only."""
         if not self._view and self.taken < self.size():
             self._take()
         chunk = self._view[:size]
         self._view = self._view[size:]
-        return chunk.tobytes()
+        return chunk
 
     def _take(self) -> None:
         self._release()

@@ -24,7 +24,7 @@ class ObjectError(Exception):
 class Readable(Protocol):
     """An open object."""
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> bytes | memoryview:
         """At most `size` bytes; none at the end only."""
         ...
 

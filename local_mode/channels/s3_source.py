@@ -57,12 +57,12 @@ class _Stream:
         self._source, self._found, self._at = source, found, offset
         self._view = memoryview(b"")
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> memoryview:
         if not self._view and self._at < self._found.size:
             length = min(PART_BYTES, self._found.size - self._at)
             self._view = memoryview(self._source.fetch(self._found, self._at, length, threading.Event()).data)
             self._at += len(self._view)
-        chunk = self._view[:size].tobytes()
+        chunk = self._view[:size]
         self._view = self._view[size:]
         return chunk
 

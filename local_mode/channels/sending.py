@@ -69,7 +69,7 @@ class Outlet:
         self._write(chunk)
         return len(chunk)
 
-    def _write(self, data: bytes | bytearray) -> None:
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
         while view:
             count = os.write(self._fd, view)

@@ -174,7 +174,13 @@ def put(database: sqlite3.Connection, table: str, document: Document) -> None:
     columns = TABLES[table]
     values = [*(document.get(member) for member in columns.values()), json.dumps(document, allow_nan=False)]
     marks = ", ".join("?" * len(values))
-    database.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}, document) VALUES ({marks})", values)  # noqa: S608
+    database.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}, document) VALUES ({marks})", values)  # noqa: S608  # our own words
+
+
+def get(database: sqlite3.Connection, table: str, name: str) -> Document | None:
+    """A record; None where there is none."""
+    row = database.execute(f"SELECT document FROM {table} WHERE name = ?", (name,)).fetchone()  # noqa: S608  # as above
+    return json.loads(row[0]) if row else None
 
 
 def put_trial(database: sqlite3.Connection, tuning_job: str, number: int, document: Document) -> None:

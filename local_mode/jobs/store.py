@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_mode.jobs.database import FORMAT, TABLES, Database, StoreError, put
+from local_mode.jobs.database import FORMAT, TABLES, Database, StoreError, get, put
 
 __all__ = ["FORMAT", "Place", "Query", "Store", "StoreError"]
 _SUMMARY = TABLES["jobs"]
@@ -62,8 +62,7 @@ class Store:
             StoreError: the database cannot be read.
         """
         with self.database.open() as database:
-            row = database.execute("SELECT document FROM jobs WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
+            return get(database, "jobs", name)
 
     def remove(self, name: str) -> None:
         """Forget a job.
@@ -100,15 +99,8 @@ class Store:
         Raises:
             StoreError: the database cannot be read.
         """
-        clause, values = where(query)
-        way = "DESC" if query.backwards else "ASC"
-        order = ", ".join(f"{column} {way}" for column in dict.fromkeys((query.sort, "name")))
-        statement = (
-            f"SELECT {_COLUMNS} FROM jobs WHERE {clause} "  # noqa: S608  # our own words; values are bound
-            f"ORDER BY {order} LIMIT ? OFFSET ?"
-        )
         with self.database.open() as database:
-            rows = database.execute(statement, (*values, query.limit, query.skip)).fetchall()
+            rows = database.execute(*selection(_COLUMNS, "jobs", query)).fetchall()
         members = _SUMMARY.values()
         return [{key: value for key, value in zip(members, row, strict=True) if value is not None} for row in rows]
 
@@ -118,7 +110,7 @@ class Store:
         Raises:
             StoreError: the database cannot be read.
         """
-        clause, values = where(query, with_status=False)
+        clause, values = _where(query, with_status=False)
         with self.database.open() as database:
             statement = f"SELECT status, count(*) FROM jobs WHERE {clause} GROUP BY status"  # noqa: S608  # as above
             return dict(database.execute(statement, values).fetchall())
@@ -132,7 +124,19 @@ class Store:
         self.database.check()
 
 
-def where(query: Query, *, with_status: bool = True) -> tuple[str, list[Any]]:
+def selection(columns: str, table: str, query: Query) -> tuple[str, tuple[Any, ...]]:
+    """What a query asks for of a table of records, as SQL, and the values for its question marks."""
+    clause, values = _where(query)
+    way = "DESC" if query.backwards else "ASC"
+    order = ", ".join(f"{column} {way}" for column in dict.fromkeys((query.sort, "name")))
+    statement = (
+        f"SELECT {columns} FROM {table} WHERE {clause} "  # noqa: S608  # our own words; values are bound
+        f"ORDER BY {order} LIMIT ? OFFSET ?"
+    )
+    return statement, (*values, query.limit, query.skip)
+
+
+def _where(query: Query, *, with_status: bool = True) -> tuple[str, list[Any]]:
     """A query's filters as SQL, and the values for its question marks."""
     tests: list[tuple[str, list[Any]]] = []
     if query.contains:

@@ -6,15 +6,12 @@ the checkpoints of a CheckpointConfig, which must come out while the program run
 checkpoints and copies of channels, `ownership` gives to a user who is not root.
 """
 
-import base64
 import contextlib
 import functools
-import json
 import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +41,6 @@ PING_SECONDS = 3
 _SOCKET = "unix:///var/run/docker.sock"
 _CALL_SECONDS = 60
 _KILL_SECONDS = 10
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _WAIT_SECONDS = 50
 """Of one call that waits for the end; below the client's own limit, and repeated."""
 
@@ -223,7 +219,7 @@ class _Container:
         self._check_there()
         mounted = self._launch.checkpoints.target if self._launch.checkpoints else None
         for name in (inside.model, inside.output, inside.checkpoints):
-            if name == mounted or patiently(functools.partial(self._is_untouched, name)):
+            if name == mounted:
                 continue
             try:
                 patiently(functools.partial(self._bring, name, host.base))
@@ -239,26 +235,6 @@ class _Container:
         remove_tree(base / folder.name)  # what the program removed is not to live on here
         chunks, _ = self._container.get_archive(str(folder))
         unpack(chunks, base)
-
-    def _is_untouched(self, folder: Path) -> bool:
-        """Whether nothing was ever made in a folder that was empty: it, and those in it, have the times we gave them.
-
-        A look takes 2 ms, an archive of nothing 45 ms: the engine starts a process for each.
-        """
-        written = contract.Paths(self._launch.opt_ml).base / folder.relative_to(contract.Paths().base)
-        ours = [written, *(path for path in written.rglob("*") if path.is_dir())]
-        return all(self._made(folder / path.relative_to(written)) == path.stat().st_mtime_ns // 1000 for path in ours)
-
-    def _made(self, path: Path) -> int | None:
-        """When an entry was last made in a folder of the container, in microseconds since 1970; None without it."""
-        api = self._client.api  # its `get_archive` only comes with the archive
-        url = f"{api.base_url}/v{api.api_version}/containers/{self._container.id}/archive"
-        with api.head(url, params={"path": str(path)}, timeout=_CALL_SECONDS) as answer:
-            told = answer.headers.get("X-Docker-Container-Path-Stat") if answer.ok else None
-        if told is None:
-            return None
-        when = datetime.fromisoformat(json.loads(base64.b64decode(told))["mtime"])
-        return (when - _EPOCH) // timedelta(microseconds=1)
 
     def _check_there(self) -> None:
         """See that the container is there still, or was all the while."""
@@ -325,8 +301,7 @@ def connect(caller: Mapping[str, str]) -> tuple[DockerRunner | None, str]:
     if silent := _why_silent(address.removeprefix("unix://")):
         return None, silent
     try:
-        client = docker.DockerClient(base_url=address, timeout=PING_SECONDS)
-        client.ping()
+        client = docker.DockerClient(base_url=address, timeout=PING_SECONDS)  # which asks it for its version
     except (docker.errors.DockerException, OSError):
         return None, "no Docker engine answers"
     client.api.timeout = _CALL_SECONDS

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from local_mode.tuning.objective import Objective, without_improvement
 from local_mode.tuning.plan import Plan
-from local_mode.tuning.record import COMPLETED, FAILED, STOPPED
-from local_mode.tuning.trial import Trial
+from local_mode.tuning.trial import COMPLETED, FAILED, STOPPED, Trial
 
 _ATTEMPTS = 5
 """Training jobs that failed, and none that did not: as many as SageMaker tries."""

@@ -18,10 +18,9 @@ from local_mode.tuning.endings import End
 from local_mode.tuning.log_hint import hint
 from local_mode.tuning.median import is_hopeless
 from local_mode.tuning.plan import Plan
-from local_mode.tuning.record import FAILED, FINAL, STOPPED
 from local_mode.tuning.state import State
 from local_mode.tuning.strategies import choose
-from local_mode.tuning.trial import Seen, Trial
+from local_mode.tuning.trial import FAILED, FINAL, STOPPED, Seen, Trial
 
 _LOOK_SECONDS = 1.0
 """Between two looks when no training job says anything."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_mode.tuning.plan import Definition, Plan, plan
-from local_mode.tuning.record import FINAL, STATUS
-from local_mode.tuning.trial import Seen, Trial
+from local_mode.tuning.record import STATUS
+from local_mode.tuning.trial import FINAL, Seen, Trial
 
 _DATA = ("InputDataConfig",)
 Document = Mapping[str, Any]

@@ -7,11 +7,8 @@ from typing import Any
 from local_mode.tuning.objective import Objective
 from local_mode.tuning.plan import OBJECTIVE, Plan, definitions_of, resources
 from local_mode.tuning.rules import CATEGORICAL, KINDS
-from local_mode.tuning.trial import Trial
+from local_mode.tuning.trial import IN_PROGRESS, Trial
 
-IN_PROGRESS, STOPPING = "InProgress", "Stopping"
-COMPLETED, FAILED, STOPPED = "Completed", "Failed", "Stopped"
-FINAL = (COMPLETED, FAILED, STOPPED)
 REASON_LIMIT = 1024
 EXTRA = "LocalMode"
 """The member that SageMaker's record has not: Seed, by which a search goes on, and Notes."""

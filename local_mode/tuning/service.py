@@ -13,10 +13,11 @@ from local_mode.jobs.store import Query
 from local_mode.tuning import parents as warm
 from local_mode.tuning.job import Jobs, Task, TuningJob
 from local_mode.tuning.plan import Plan, plan
-from local_mode.tuning.record import FINAL, IN_PROGRESS, STATUS, STOPPING, first, summary
+from local_mode.tuning.record import STATUS, first, summary
 from local_mode.tuning.rules import broken
 from local_mode.tuning.state import State
 from local_mode.tuning.store import TuningStore
+from local_mode.tuning.trial import FINAL, IN_PROGRESS, STOPPING
 
 Document = dict[str, Any]
 TAGS = "Tags"

@@ -8,9 +8,9 @@ from typing import Any
 from local_mode.tuning import record as records
 from local_mode.tuning.endings import End, has_converged, not_improving, verdict
 from local_mode.tuning.plan import Plan
-from local_mode.tuning.record import EXTRA, FINAL, REASON_LIMIT, STATUS, STOPPED, STOPPING
+from local_mode.tuning.record import EXTRA, REASON_LIMIT, STATUS
 from local_mode.tuning.store import TuningStore
-from local_mode.tuning.trial import Trial
+from local_mode.tuning.trial import FINAL, STOPPED, STOPPING, Trial
 
 Document = dict[str, Any]
 

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from local_mode.jobs.database import TRIALS, Database, put, put_trial, tuning_file
-from local_mode.jobs.store import Query, where
+from local_mode.jobs.database import TRIALS, Database, get, put, put_trial, tuning_file
+from local_mode.jobs.store import Query, selection
 from local_mode.tuning.trial import Trial
 
 Document = dict[str, Any]
@@ -40,8 +40,7 @@ class TuningStore:
             StoreError: the database cannot be read.
         """
         with self._database.open() as database:
-            row = database.execute("SELECT document FROM tuning_jobs WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
+            return get(database, "tuning_jobs", name)
 
     def find(self, query: Query) -> list[Document]:
         """The records of the tuning jobs that a query asks for.
@@ -49,15 +48,9 @@ class TuningStore:
         Raises:
             StoreError: the database cannot be read.
         """
-        clause, values = where(query)
-        way = "DESC" if query.backwards else "ASC"
-        order = ", ".join(f"{column} {way}" for column in dict.fromkeys((query.sort, "name")))
-        statement = (
-            f"SELECT document FROM tuning_jobs WHERE {clause} "  # noqa: S608  # our own words; values are bound
-            f"ORDER BY {order} LIMIT ? OFFSET ?"
-        )
         with self._database.open() as database:
-            return [json.loads(row[0]) for row in database.execute(statement, (*values, query.limit, query.skip))]
+            rows = database.execute(*selection("document", "tuning_jobs", query))
+            return [json.loads(row[0]) for row in rows]
 
     def put_trial(self, tuning_job: str, trial: Trial) -> None:
         """Write one of a tuning job's trials, new or changed.

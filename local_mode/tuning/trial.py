@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-IN_PROGRESS, FAILED = "InProgress", "Failed"
-FINAL = ("Completed", "Failed", "Stopped")
+IN_PROGRESS, STOPPING = "InProgress", "Stopping"
+COMPLETED, FAILED, STOPPED = "Completed", "Failed", "Stopped"
+FINAL = (COMPLETED, FAILED, STOPPED)
+"""Statuses, of training jobs and tuning jobs alike."""
 _TIMES = ("CreationTime", "TrainingStartTime", "TrainingEndTime")
 _RETRYABLE = "InternalServerError"
 """What begins the reason of a failure that is none of the request's."""
@@ -76,7 +78,7 @@ class Trial:
     def seen(self) -> Seen:
         """What a search is told of it."""
         value = self.objective if self.objective_status == "Succeeded" else None
-        stopped_at = len(self.points) if self.status == "Stopped" else None
+        stopped_at = len(self.points) if self.status == STOPPED else None
         return Seen(values=self.values, objective=value, is_running=not self.has_ended, stopped_at=stopped_at)
 
     def write(self) -> dict[str, Any]:

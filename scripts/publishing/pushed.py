@@ -7,6 +7,9 @@ from pathlib import Path
 
 from scripts.publishing.errors import PublishError
 
+FOLDER = Path("dist") / "pushed"
+"""Of the project, unless a push is told another."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pushed:
@@ -25,7 +28,7 @@ class Pushed:
     def write(self, folder: Path) -> Path:
         """Put it down, whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = _path(folder, self.framework)
+        path = place(folder, self.framework)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         beside.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         beside.replace(path)
@@ -38,7 +41,7 @@ def last(folder: Path, framework: str) -> Pushed:
     Raises:
         PublishError: nothing was, or the file is not one of ours.
     """
-    path = _path(folder, framework)
+    path = place(folder, framework)
     try:
         return Pushed(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -49,5 +52,6 @@ def last(folder: Path, framework: str) -> Pushed:
         raise PublishError(f"{path} is not what a push leaves ({error}); run: make push/{framework}") from None
 
 
-def _path(folder: Path, framework: str) -> Path:
+def place(folder: Path, framework: str) -> Path:
+    """Where that is written down, in a folder of pushes."""
     return folder / f"{framework}.json"

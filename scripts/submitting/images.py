@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.images.entry import image_name
+from scripts.publishing import pushed
+from scripts.publishing.errors import PublishError
 from scripts.submitting.errors import SubmitError
 
 ROOT = Path(__file__).resolve().parents[2]
-PUSHED = Path("dist") / "pushed"
-"""Where a push leaves what it pushed, a file for each framework."""
 
 
 def framework_of(image: str | None, root: Path = ROOT) -> str | None:
@@ -43,8 +43,8 @@ def resolve(image: str | None, *, local: bool, root: Path = ROOT) -> str:
     uri = pushed_uri(image, root)
     if uri is None:
         raise SubmitError(
-            f"TrainingImage is {image}, but there is no {PUSHED / f'{image}.json'}, which a push from here leaves; run "
-            f"make push/{image}, or give the image's URI"
+            f"TrainingImage is {image}, but there is no {pushed.place(pushed.FOLDER, image)}, which a push from here "
+            f"leaves; run make push/{image}, or give the image's URI"
         )
     return uri
 
@@ -55,18 +55,16 @@ def pushed_uri(framework: str, root: Path = ROOT) -> str | None:
     Raises:
         SubmitError: The file is not what a push leaves.
     """
-    path = root / PUSHED / f"{framework}.json"
-    try:
-        uri = json.loads(path.read_text(encoding="utf-8"))["uri"]
-    except FileNotFoundError:
+    if not pushed.place(root / pushed.FOLDER, framework).exists():
         return None
-    except (ValueError, TypeError, KeyError) as error:
-        raise SubmitError(f"{path} is not what a push leaves ({error!r}); run make push/{framework}") from None
-    return str(uri)
+    try:
+        return pushed.last(root / pushed.FOLDER, framework).uri
+    except PublishError as error:
+        raise SubmitError(str(error)) from None
 
 
 def _last_pushed(images: Mapping[str, Any], root: Path) -> str:
-    paths = [path for key in images if (path := root / PUSHED / f"{key}.json").exists()]
+    paths = [path for key in images if (path := pushed.place(root / pushed.FOLDER, key)).exists()]
     newest = max(paths, key=lambda path: path.stat().st_mtime, default=None)
     uri = pushed_uri(newest.stem, root) if newest else None
     if uri is None:

@@ -6,10 +6,9 @@ import pytest
 
 from local_mode.errors import LocalModeError, ResourceInUseError
 from local_mode.jobs.store import Query, Store
-from local_mode.tuning.record import FINAL
 from local_mode.tuning.service import Tuning
 from local_mode.tuning.store import TuningStore
-from local_mode.tuning.trial import Trial
+from local_mode.tuning.trial import FINAL, Trial
 from tests.contract.lab import eventually
 from tests.unit.local_mode.fake_jobs import CONFIG, DEFINITION, FakeJobs, changed
 

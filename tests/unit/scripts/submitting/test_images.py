@@ -1,9 +1,9 @@
-import json
 import os
 from pathlib import Path
 
 import pytest
 
+from scripts.publishing.pushed import FOLDER, Pushed
 from scripts.submitting import images
 from scripts.submitting.errors import SubmitError
 
@@ -17,11 +17,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def push(project: Path, framework: str, at: float = 0.0) -> str:
-    path = project / images.PUSHED / f"{framework}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"uri": URI.format(framework)}))
-    os.utime(path, (at, at))
-    return URI.format(framework)
+    done = Pushed(framework=framework, uri=URI.format(framework), tag="1", image="sha256:0", revision="0")
+    os.utime(done.write(project / FOLDER), (at, at))
+    return done.uri
 
 
 def test_key_of_an_image_means_what_was_pushed_last(project: Path):
@@ -57,7 +55,7 @@ def test_image_that_was_not_pushed_is_refused_with_what_to_run(project: Path):
 @pytest.mark.parametrize("content", ["", "[]", "{}"])
 def test_file_that_is_no_pushs_is_refused(project: Path, content: str):
     push(project, "keras")
-    (project / images.PUSHED / "keras.json").write_text(content)
+    (project / FOLDER / "keras.json").write_text(content)
 
     with pytest.raises(SubmitError, match="keras.json is not what a push leaves"):
         images.resolve("keras", local=False, root=project)
