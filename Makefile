@@ -124,7 +124,7 @@ soci/%: host ## an index by which a registry's image is pulled lazily; IMAGE_URI
 	@$(VENV)/python scripts/index_image.py "$*" --image "$$IMAGE_URI"
 
 .PHONY: bump-base
-bump-base: host ## pin the images' base by the digest that its registry has now
+bump-base: serving ## pin the images' base by the digest that its registry has now
 	@$(VENV)/python scripts/bump_base.py
 
 .PHONY: push

@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.images import audit, junit
 from scripts.images.entry import ROOT, ImageError, read_image, read_images
+from scripts.publishing import allowlist
+from scripts.publishing.errors import PublishError
 
 VULNERABLE, NOT_AUDITED = 1, 2
 
@@ -33,17 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     cases, code = [], 0
     try:
         images = [read_image(name) for name in given.framework] or list(read_images().values())
-        exceptions = audit.read_exceptions()
+        allowed = allowlist.read(allowlist.PLACE, datetime.now(UTC).date())
         for image in images:
             lock = image.folder / "requirements.lock"
-            today = datetime.now(UTC).date()
-            found = audit.run(lock, today=today, exceptions=exceptions, service=given.service)
+            found = audit.run(lock, allowed=allowed, service=given.service)
             cases.append(_case(image.framework, found))
             print(f"{image.framework}: {found.looked_at} packages, {len(found.vulnerable)} vulnerabilities")
             for line in (*found.vulnerable, *found.waived, *found.not_looked_at):
                 print(f"  {line}")
             code = max(code, VULNERABLE if found.vulnerable else 0, NOT_AUDITED if found.not_looked_at else 0)
-    except ImageError as error:
+    except (ImageError, PublishError) as error:
         print(f"audit_locks: {error}", file=sys.stderr)
         cases.append(junit.Case(name="locks are audited", problem=str(error)))
         code = NOT_AUDITED

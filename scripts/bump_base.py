@@ -9,7 +9,36 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.images.entry import ROOT, ImageError, read_images
-from scripts.images.registry import find_digest
+from scripts.publishing.errors import PublishError
+from scripts.publishing.registry import Registry
+from scripts.publishing.target import Target, is_loopback
+
+HUB = "registry-1.docker.io"
+"""Where a name without a registry leads."""
+
+
+def locate(name: str) -> tuple[Target, str]:
+    """Repository and tag of a name behind FROM, as Docker reads it: `debian:trixie-slim`, `localhost:5000/base:1`."""
+    first, slash, rest = name.partition("/")
+    elsewhere = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    repository, _, tag = (rest if elsewhere else name).partition(":")
+    if not elsewhere and "/" not in repository:
+        repository = f"library/{repository}"
+    return Target(registry=first if elsewhere else HUB, repository=repository), tag or "latest"
+
+
+def find_digest(name: str) -> str:
+    """The digest that a registry has for a name now: of the list of platforms, where there is one.
+
+    Raises:
+        ImageError: the registry has no such image.
+        PublishError: it is out of reach, or refuses.
+    """
+    target, tag = locate(name)
+    found = Registry(target=target, insecure=is_loopback(target.registry)).manifest(tag)
+    if found is None:
+        raise ImageError(f"The registry {target.registry} has no '{name}'; is the name in images.json right?")
+    return found.digest
 
 
 def pinned(text: str, base: str, digest: str) -> str:
@@ -32,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             digest = find_digest(base)
             path.write_text(pinned(path.read_text(), base, digest))
             print(f"{base} is {digest}" + (", as before" if digest == old else f", after {old or 'no pin'}"))
-    except ImageError as error:
+    except (ImageError, PublishError) as error:
         print(f"bump_base: {error}", file=sys.stderr)
         return 1
     return 0

@@ -30,7 +30,6 @@ from scripts.publishing.push import push
 from scripts.publishing.retry import Patience
 from scripts.publishing.target import Target, logged_in, parse_registry
 
-ALLOWLIST = ROOT / "allowed_findings.toml"
 OUTPUT = ROOT / pushed.FOLDER
 _CALLS = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "max_attempts": 4})
 
@@ -47,7 +46,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
                         help=f"of ECR's findings, or any above: {', '.join(findings.SEVERITIES)}; {findings.NEVER} "
                              "does not wait for them (%(default)s)")  # fmt: skip
     parser.add_argument("--scan-seconds", type=float, default=900.0, help="to wait for findings (%(default)g)")
-    parser.add_argument("--allowlist", type=Path, default=ALLOWLIST, metavar="FILE", help="findings to let pass")
+    parser.add_argument("--allowlist", type=Path, default=allowlist.PLACE, metavar="FILE", help="findings to let pass")
     parser.add_argument(
         "--attempts", type=int, default=3, help="at whatever fails for a reason that passes (%(default)s)"
     )

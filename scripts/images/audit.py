@@ -5,37 +5,15 @@ import re
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from scripts.images.entry import ROOT, ImageError
+from scripts.images.entry import ImageError
+from scripts.publishing.allowlist import Allowance
 
 SECONDS = 600
-EXCEPTIONS = ROOT / "allowed_findings.toml"
-"""What scans of pushed images go by, too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Waived:
-    """A vulnerability that is lived with for a while."""
-
-    identity: str
-    """As in GHSA-xxxx or CVE-2026-1234."""
-    reason: str
-    until: date
-    """The last day on which it holds."""
-    package: str = ""
-    """Empty for any."""
-
-    def __post_init__(self) -> None:
-        if not self.reason.strip():
-            raise ImageError(
-                f"The exception for {self.identity} gives no reason; say in {EXCEPTIONS.name} why it may be"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +27,12 @@ class Audit:
     not_looked_at: Sequence[str]
 
 
-def read_exceptions(path: Path = EXCEPTIONS) -> list[Waived]:
-    """Those that are committed."""
-    return [
-        Waived(
-            identity=entry["id"], package=entry.get("package", ""), reason=entry.get("reason", ""), until=entry["until"]
-        )
-        for entry in tomllib.loads(path.read_text()).get("allowed", [])
-    ]
-
-
-def run(lock: Path, *, today: date, exceptions: Sequence[Waived], service: str = "") -> Audit:
+def run(lock: Path, *, allowed: Sequence[Allowance], service: str = "") -> Audit:
     """Asks a service about every package of a lock, whichever platform it is for.
 
     Args:
         lock: of exact versions.
-        today: what exceptions are still good for.
-        exceptions: what may be.
+        allowed: what may be, as scans of pushed images go by, too.
         service: address of an OSV API in place of the public one.
 
     Raises:
@@ -78,21 +45,20 @@ def run(lock: Path, *, today: date, exceptions: Sequence[Waived], service: str =
         listed = Path(scratch) / "requirements.txt"
         listed.write_text("\n".join(pinned) + "\n")
         answer = _ask(listed, service)
-    return judge(answer, len(pinned), today, exceptions)
+    return judge(answer, len(pinned), allowed)
 
 
-def judge(answer: Mapping[str, Any], asked: int, today: date, exceptions: Sequence[Waived]) -> Audit:
+def judge(answer: Mapping[str, Any], asked: int, allowed: Sequence[Allowance]) -> Audit:
     """What pip-audit's JSON amounts to."""
     entries = answer["dependencies"]
     skipped = [f"{entry['name']}: {entry['skip_reason']}" for entry in entries if "skip_reason" in entry]
     if len(entries) != asked:
         skipped.append(f"{asked} packages are pinned, and the answer is about {len(entries)}")
-    good = [each for each in exceptions if each.until >= today]
     vulnerable, waived = [], []
     for entry in entries:
         for found in entry.get("vulns", []):
-            names = {found["id"], *found.get("aliases", [])}
-            reasons = [each for each in good if each.identity in names and each.package in ("", entry["name"])]
+            names = [found["id"], *found.get("aliases", [])]
+            reasons = [each for each in allowed if any(each.covers(name, entry["name"]) for name in names)]
             line = f"{entry['name']} {entry['version']}: {found['id']}, mended in {_mended(found)}"
             if reasons:
                 waived.append(f"{line}; until {reasons[0].until}: {reasons[0].reason}")

@@ -15,6 +15,8 @@ from typing import Any
 
 from scripts.publishing.errors import PublishError
 
+PLACE = Path(__file__).resolve().parents[2] / "allowed_findings.toml"
+"""What a push goes by, and what an audit of the locks goes by."""
 _FIELDS = {"id": str, "reason": str, "until": date, "package": str}
 _OPTIONAL = ("package",)
 

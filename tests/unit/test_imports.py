@@ -124,7 +124,7 @@ MAY_IMPORT = {
     # What the docker SDK's calls end with where no engine is left: its own two libraries.
     "scripts.publishing.engine": {"scripts.publishing", "docker", "requests", "urllib3"},
     # What tests ask of images in any interpreter, and what runs inside an image.
-    **{f"scripts.images.{name}": {"scripts.images"} for name in ("entry", "engine", "registry", "revision")},
+    **{f"scripts.images.{name}": {"scripts.images"} for name in ("entry", "engine", "revision")},
     "scripts.images.inventory": set(),
     "scripts.images.sbom": {"scripts.images", "cyclonedx", "packageurl"},
 }  # fmt: skip

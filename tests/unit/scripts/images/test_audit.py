@@ -10,8 +10,9 @@ import pytest
 
 from scripts import audit_locks
 from scripts.images import audit
-from scripts.images.audit import Waived
 from scripts.images.entry import ImageError
+from scripts.publishing import allowlist
+from scripts.publishing.allowlist import Allowance
 
 TODAY = date(2026, 6, 1)
 LOCK = """
@@ -57,50 +58,38 @@ def lock(tmp_path: Path) -> Path:
 
 
 def test_vulnerability_is_found_whatever_platform_its_package_is_for(lock: Path, service: str):
-    found = audit.run(lock, today=TODAY, exceptions=[], service=service)
+    found = audit.run(lock, allowed=[], service=service)
 
     assert (found.looked_at, found.not_looked_at, found.waived) == (2, [], [])
     assert found.vulnerable == ["bad 2.0: CVE-2026-1, mended in 2.1"]
 
 
 @pytest.mark.parametrize(
-    ("identity", "package", "until", "waived"),
-    [
-        ("CVE-2026-1", "", TODAY, True),
-        ("GHSA-1", "bad", TODAY, True),
-        ("GHSA-1", "good", TODAY, False),
-        ("GHSA-2", "", TODAY, False),
-        ("GHSA-1", "", date(2026, 5, 31), False),
-    ],
+    ("identity", "package", "waived"),
+    [("CVE-2026-1", "", True), ("GHSA-1", "bad", True), ("GHSA-1", "good", False), ("GHSA-2", "", False)],
 )
-def test_exception_holds_for_its_vulnerability_until_its_day(
-    lock: Path, service: str, identity: str, package: str, until: date, waived: bool
+def test_what_is_allowed_is_told_apart_by_vulnerability_and_package(
+    lock: Path, service: str, identity: str, package: str, waived: bool
 ):
-    exception = Waived(identity=identity, package=package, reason="never called", until=until)
+    allowance = Allowance(id=identity, package=package, reason="never called", until=TODAY)
 
-    found = audit.run(lock, today=TODAY, exceptions=[exception], service=service)
+    found = audit.run(lock, allowed=[allowance], service=service)
 
     assert (len(found.waived), len(found.vulnerable)) == ((1, 0) if waived else (0, 1))
 
 
-def test_exception_without_a_reason_is_refused():
-    with pytest.raises(ImageError, match="exception for GHSA-1 gives no reason"):
-        Waived(identity="GHSA-1", reason=" ", until=TODAY)
-
-
-def test_exceptions_are_read_from_the_file_that_scans_go_by_too(tmp_path: Path):
+def test_allowance_whose_day_has_passed_fails_the_audit(tmp_path: Path, monkeypatch, service: str, capsys):
     path = tmp_path / "allowed.toml"
-    path.write_text('[[allowed]]\nid = "CVE-1"\npackage = "zlib"\nreason = "unused"\nuntil = 2026-12-31\n')
+    path.write_text('[[allowed]]\nid = "CVE-1"\nreason = "unused"\nuntil = 2020-01-01\n')
+    monkeypatch.setattr(allowlist, "PLACE", path)
 
-    assert audit.read_exceptions(path) == [
-        Waived(identity="CVE-1", package="zlib", reason="unused", until=date(2026, 12, 31))
-    ]
-    assert audit.read_exceptions() is not None
+    assert audit_locks.main(["keras", "--service", service, "--reports", str(tmp_path)]) == 2
+    assert "CVE-1 until 2020-01-01" in capsys.readouterr().err
 
 
 def test_service_out_of_reach_is_an_error_and_no_pass(lock: Path):
     with pytest.raises(ImageError, match="No vulnerability service answers .*nothing was audited.*AUDIT_URL"):
-        audit.run(lock, today=TODAY, exceptions=[], service="http://127.0.0.1:9/v1/query")
+        audit.run(lock, allowed=[], service="http://127.0.0.1:9/v1/query")
 
 
 def test_package_that_was_not_looked_at_is_no_pass():
@@ -108,7 +97,7 @@ def test_package_that_was_not_looked_at_is_no_pass():
         "dependencies": [{"name": "good", "version": "1.0", "vulns": []}, {"name": "x", "skip_reason": "unknown"}]
     }
 
-    found = audit.judge(answer, 3, TODAY, [])
+    found = audit.judge(answer, 3, [])
 
     assert found.not_looked_at == ["x: unknown", "3 packages are pinned, and the answer is about 2"]
 
@@ -117,7 +106,7 @@ def test_lock_that_pins_nothing_is_refused(tmp_path: Path):
     (tmp_path / "lock").write_text("# nothing\n")
 
     with pytest.raises(ImageError, match="nothing to audit in .*/lock"):
-        audit.run(tmp_path / "lock", today=TODAY, exceptions=[])
+        audit.run(tmp_path / "lock", allowed=[])
 
 
 def test_command_ends_with_two_and_a_failed_report_where_nobody_answers(tmp_path: Path, capsys):

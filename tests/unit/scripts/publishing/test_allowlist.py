@@ -4,9 +4,8 @@ from datetime import date
 
 import pytest
 
-from scripts.publishing.allowlist import Allowance, read
+from scripts.publishing.allowlist import PLACE, Allowance, read
 from scripts.publishing.errors import PublishError
-from scripts.push_image import ALLOWLIST
 
 TODAY = date(2026, 11, 26)
 ENTRY = '[[allowed]]\nid = "CVE-2026-1"\nreason = "not reached"\nuntil = 2026-11-26\n'
@@ -67,4 +66,4 @@ def test_file_that_is_not_there_is_told_of(tmp_path):
 
 
 def test_file_of_this_project_can_be_read():
-    assert isinstance(read(ALLOWLIST, date(2020, 1, 1)), list)
+    assert isinstance(read(PLACE, date(2020, 1, 1)), list)
