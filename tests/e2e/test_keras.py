@@ -91,6 +91,7 @@ def test_script_of_tensorflow_2_8_runs_unchanged_and_its_metrics_are_found(run_j
     assert float(found["validation:accuracy"][-1]) > 0.2
 
 
+@pytest.mark.soak  # minutes on a slow machine
 def test_one_epoch_of_real_data_beats_two_of_the_workshops_settings(run_job: RunJob, real_data: Path):
     job = run_job(*KERAS, "--data", str(real_data), "--epochs", "1", "--runtime", "process")
 

@@ -108,6 +108,7 @@ def accuracies() -> dict[str, float]:
     return {}
 
 
+@pytest.mark.soak  # minutes on a slow machine; the gate has the two epochs below
 def test_real_data_reaches_the_accuracy_that_was_promised(
     run_job: RunJob, real_data: Path, runtime: str, accuracies: dict[str, float]
 ):
