@@ -23,7 +23,7 @@ def measure(image: Image, folder: Path = MEASURED) -> list[Layer]:
     digests = engine.built(image.name(), image.framework)["RootFS"]["Layers"]
     layers = sizes.remembered(folder, digests)
     if layers is None:
-        print(f"compressing {image.name()} once, which takes minutes", file=sys.stderr)
+        print(f"reading {image.name()} once, which takes a minute or two", file=sys.stderr)
         with engine.saved(image.name()) as stream:
             layers = Archive(stream, compress=True).layers
         sizes.remember(folder, layers)

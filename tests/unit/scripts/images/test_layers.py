@@ -4,6 +4,7 @@ import zlib
 
 import pytest
 
+from scripts.images import layers as measuring
 from scripts.images.layers import BLOCK, Archive
 from tests.unit.scripts.images.saved import saved, tar
 
@@ -34,6 +35,19 @@ def test_compressed_size_is_what_gzip_makes_of_the_whole_layer():
     (layer,) = Archive(saved([{"noise": NOISE, "zeros": bytes(8 * BLOCK)}]), compress=True).layers
 
     assert layer.compressed == pytest.approx(len(zlib.compress(NOISE + bytes(8 * BLOCK), 6)), rel=0.002)
+
+
+def test_compressed_size_of_a_large_layer_is_estimated_from_a_sample_of_it(monkeypatch):
+    monkeypatch.setattr(measuring, "WHOLE", 4)
+    asked = []
+    compress = measuring._compressed
+    monkeypatch.setattr(measuring, "_compressed", lambda block: asked.append(len(block)) or compress(block))
+    content = b"".join(NOISE[: BLOCK // 2] + bytes(BLOCK // 2) for _ in range(68))
+
+    (layer,) = Archive(saved([{"mixed": content}]), compress=True).layers
+
+    assert len(asked) == 4 + 8  # all of the first, then one in eight
+    assert layer.compressed == pytest.approx(len(zlib.compress(content, 6)), rel=0.1)
 
 
 def test_layer_that_a_registry_has_compressed_keeps_that_size():
