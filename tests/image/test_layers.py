@@ -23,15 +23,24 @@ CACHES = re.compile(
 SECRET_FILES = re.compile(
     r"(.*/)?(\.netrc|\.pypirc|\.git-credentials|id_(rsa|dsa|ecdsa|ed25519)|\.?pip\.conf|\.aws/.+|\.docker/config\.json)"
 )
-SECRETS = re.compile(
-    rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{100}"
-    rb"|(?<![A-Z0-9])(?:AKIA|ASIA)(?![A-Z0-9]{9}EXAMPLE)[A-Z0-9]{16}(?![A-Z0-9])"
-    rb"|https?://(?!username:password@)[^/\s:@\"'{}<>\[\]$%(),*]+:[^/\s:@\"'{}<>\[\]$%(),*]+@"
+SECRETS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{100}",
+        rb"AKIA(?<![A-Z0-9]AKIA)(?![A-Z0-9]{9}EXAMPLE)[A-Z0-9]{16}(?![A-Z0-9])",
+        rb"ASIA(?<![A-Z0-9]ASIA)(?![A-Z0-9]{9}EXAMPLE)[A-Z0-9]{16}(?![A-Z0-9])",
+        rb"http(?:s)?://(?!username:password@)[^/\s:@\"'{}<>\[\]$%(),*]+:[^/\s:@\"'{}<>\[\]$%(),*]+@",
+    )
 )
-"""But for what AWS's and urllib3's own documentation puts in a secret's place."""
+"""But for what AWS's and urllib3's own documentation puts in a secret's place. Each begins with letters of its own, by
+which it is looked for: together in one expression they take twenty times as long."""
 READ_BYTES = 1 << 20
 """Larger files are libraries and tables, in which no build writes a password."""
 STATIC = (".a", ".la", ".o")
+
+
+def secrets_in(content: bytes) -> list[bytes]:
+    return [found[0] for pattern in SECRETS for found in pattern.finditer(content)]
 
 
 @dataclass
@@ -58,8 +67,8 @@ class Found:
             self.static.append(str(path))
         if SECRET_FILES.fullmatch(str(path)):
             self.secrets.append(str(path))
-        elif member.isreg() and member.size <= READ_BYTES and (secret := SECRETS.search(read())):
-            self.secrets.append(f"{path}: {secret[0][:40]!r}")
+        elif member.isreg() and member.size <= READ_BYTES:
+            self.secrets += [f"{path}: {secret[:40]!r}" for secret in secrets_in(read())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +108,7 @@ def test_no_layer_holds_a_secret(walked: Walked):
 
 
 def test_no_step_and_no_variable_holds_a_secret(walked: Walked):
-    assert SECRETS.findall(walked.told.encode()) == []
+    assert secrets_in(walked.told.encode()) == []
     assert re.findall(r"(?i)\b\w*(?:password|passwd|token|secret_access)\w*=\S+", walked.told) == []
 
 
