@@ -82,7 +82,7 @@ def get(registry: str, path: str) -> tuple[bytes, str]:
 
 
 @pytest.mark.timeout(3_600)
-@pytest.mark.drill
+@pytest.mark.soak  # to compress and send both images takes ten minutes and 20 GB of disk
 def test_buildspec_ends_with_both_images_in_the_registry(
     docker_client: docker.DockerClient, pytorch_image: str, keras_image: str, registry: str, make: Path, tmp_path: Path
 ):
