@@ -23,6 +23,7 @@ from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
 from local_mode.errors import LocalModeError
 from local_mode.jobs.folder import JobFolder, jobs_folder
+from local_mode.jobs.listener import Both
 from local_mode.jobs.log_archive import Archive, keep
 from local_mode.jobs.log_stream import LogStream
 from local_mode.jobs.request import TrainingJobRequest
@@ -32,10 +33,11 @@ from local_mode.jobs.task import Settings
 from local_mode.object_store.objects import ObjectStore
 from local_mode.page.access import link
 from local_mode.page.views import Page
-from local_mode.runners.choose import choose
+from local_mode.runners.choose import choose, digest
 from local_mode.runners.protocol import Runner
 from local_mode.runners.stand_in import StandIn
 from local_mode.stopping import stop_signals
+from local_mode.tracking.service import Tracking, followed, shared
 from local_mode.tuning.service import Tuning
 
 _LOOK_SECONDS = 0.1
@@ -60,6 +62,8 @@ class Plan:
     registry: str = ""
     """HOST:PORT of a registry on this machine that ECR stands before; empty for none."""
 
+    track: str = ""
+    """MLflow's URI that jobs are sent to as runs; empty for none."""
     tied: bool = False
     """End when standard input does, as it does with whoever started this, however that ended."""
 
@@ -97,11 +101,12 @@ def serve(plan: Plan) -> None:
         aws = AwsLater(plan.settings.region, store, Archive(files.root), plan.registry)
         s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
         doors = Doors(behind=aws, body=store.body, handler=server.Handler, note=note)
+        tracking = Tracking(files.root, uri=plan.track, note=note, image_id=lambda image: digest(plan.caller, image))
         service = Service(
             root=files.root,
-            settings=replace(plan.settings, s3=s3, door=doors),
+            settings=replace(plan.settings, s3=s3, door=doors, environment=shared(plan.track)),
             choose=lambda image: _choose(plan, image),
-            listen=lambda request: _log_stream(files.root, request, aws),
+            listen=lambda request: Both(_log_stream(files.root, request, aws), followed(tracking, request)),
         )
         tuning = Tuning(root=files.root, jobs=service, region=plan.settings.region, note=note)
         front = server.Front(
@@ -115,12 +120,14 @@ def serve(plan: Plan) -> None:
         )
         http = server.make(front, listener, _handler(files, found.proxy_password))
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="http").start()
+        tracking.start()
         _resume(tuning)
         publish(files, found)
         _announce(files, found, plan.reach)
         try:
             _until_stopped(signals, service, tuning, aws)
         finally:
+            tracking.close()
             withdraw(files)
             http.shutdown()
             http.server_close()

@@ -1,5 +1,6 @@
 """What is kept of a job's course: its metrics and its channels over time, and the verdict at the end."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 from local_mode.channels.gauge import Spent
 from local_mode.channels.plan import ChannelPlan
+from local_mode.channels.sources import SourceObject
 from local_mode.jobs.listener import Listener
 from local_mode.jobs.store import Store, StoreError
 from local_mode.jobs.verdict import Channel, verdict
@@ -103,7 +105,22 @@ class Trace:
             _append(log, f"{MARK} verdict: {text}\n")
         except OSError as error:
             self._listener.note(f"the verdict is not in {log}: {error.strerror}")
-        return {EXTRA: {"Verdict": text, "Channels": sent}}
+        return {EXTRA: {"Verdict": text, "Channels": sent, "Data": self._data()}}
+
+    def _data(self) -> dict[str, Any]:
+        """What every channel had, over all hosts: a checksum of the names, sizes and tags of its objects."""
+        objects: dict[str, dict[str, SourceObject]] = {}
+        for plans in self._plans.values():
+            for plan in plans:
+                objects.setdefault(plan.spec.name, {}).update({each.key: each for each in plan.objects})
+        found = {}
+        for name, listed in objects.items():
+            digest = hashlib.sha256()
+            for key in sorted(listed):
+                digest.update(f"{listed[key].name}\0{listed[key].size}\0{listed[key].tag}\n".encode())
+            size = sum(each.size for each in listed.values())
+            found[name] = {"Objects": len(listed), "Bytes": size, "Sha256": digest.hexdigest()}
+        return found
 
     def _label(self, channel: str, host: str) -> str:
         """What a channel is called; of one of several hosts, with that host's name."""

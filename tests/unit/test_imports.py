@@ -89,7 +89,14 @@ MAY_IMPORT = {
         f"local_mode.tuning.{name}": {"local_mode.tuning"}
         for name in ("ranges", "objective", "median", "hyperband", "plan", "rules", "trial", "strategies", "endings")
     },
-    "local_mode.jobs.tracking": {"local_mode.jobs", "local_mode.errors", "mlflow"},
+    # What is sent is read from records, of training and of tuning jobs, and from what a listener wrote down.
+    "local_mode.tracking": {
+        "local_mode.tracking", "local_mode.errors", "local_mode.jobs.database", "local_mode.jobs.folder",
+        "local_mode.jobs.record", "local_mode.jobs.request", "local_mode.jobs.store", "local_mode.jobs.trace",
+    },
+    # What MLflow's store of this machine raises is SQLAlchemy's.
+    "local_mode.tracking.runs": {"local_mode.tracking", "local_mode.errors", "mlflow", "sqlalchemy"},
+    **{f"local_mode.tracking.{name}": set() for name in ("spool", "machine")},
     "local_mode.api": {
         "local_mode.api", "local_mode.jobs", "local_mode.page", "local_mode.object_store", "local_mode.errors",
         "botocore", "werkzeug",
