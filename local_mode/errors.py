@@ -54,6 +54,10 @@ class UnknownJobError(LocalModeError):
     """No training job has this name."""
 
 
+class UnknownEntityError(LocalModeError):
+    """No experiment, trial or trial component has this name."""
+
+
 class UnknownTuningJobError(LocalModeError):
     """No tuning job has this name."""
 

@@ -22,6 +22,7 @@ from local_mode.channels.s3 import S3
 from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
 from local_mode.errors import LocalModeError
+from local_mode.experiments.service import Experiments
 from local_mode.jobs.folder import JobFolder, jobs_folder
 from local_mode.jobs.listener import Both
 from local_mode.jobs.log_archive import Archive, keep
@@ -41,6 +42,8 @@ from local_mode.tracking.service import Tracking, followed, shared
 from local_mode.tuning.service import Tuning
 
 _LOOK_SECONDS = 0.1
+ACCOUNT = "123456789012"
+"""The one that all of AWS is of here, as moto has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +112,9 @@ def serve(plan: Plan) -> None:
             listen=lambda request: Both(_log_stream(files.root, request, aws), followed(tracking, request)),
         )
         tuning = Tuning(root=files.root, jobs=service, region=plan.settings.region, note=note)
+        experiments = Experiments(root=files.root, jobs=service, region=plan.settings.region, account=ACCOUNT)
         front = server.Front(
-            operations=TrainingJobs(service, tuning),
+            operations=TrainingJobs(service, tuning, experiments),
             behind=aws,
             key=key,
             body=store.body,

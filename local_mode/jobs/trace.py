@@ -13,6 +13,7 @@ from local_mode.channels.plan import ChannelPlan
 from local_mode.channels.sources import SourceObject
 from local_mode.jobs.listener import Listener
 from local_mode.jobs.store import Store, StoreError
+from local_mode.jobs.summary import Summary
 from local_mode.jobs.verdict import Channel, verdict
 
 EXTRA = "LocalMode"
@@ -66,6 +67,7 @@ class Trace:
         self._plans = plans
         self._lock = threading.Lock()
         self._metrics: dict[str, Curve] = {}
+        self._summaries: dict[str, Summary] = {}
         self._channels: dict[str, Curve] = {}
         self._sent: dict[str, tuple[int, Spent]] = {}
         self._stored = clock()
@@ -74,6 +76,7 @@ class Trace:
         """Take a point of a metric, seen at `at` (seconds since 1970), and hand it on."""
         with self._lock:
             self._metrics.setdefault(name, Curve()).add(at, value)
+            self._summaries.setdefault(name, Summary()).add(value, at)
         self._listener.metric(name, value, at)
         self._store_now_and_then()
 
@@ -87,11 +90,15 @@ class Trace:
         self._store_now_and_then()
 
     def curves(self) -> dict[str, Any]:
-        """Metrics and Channels: by name, points of time (seconds since 1970) and value (bytes of a channel)."""
+        """Metrics and Channels: by name, points of time (seconds since 1970) and value (bytes of a channel).
+
+        Summaries: by metric, what all its points come to.
+        """
         with self._lock:
             return {
                 "Metrics": {name: curve.points() for name, curve in self._metrics.items()},
                 "Channels": {name: curve.points() for name, curve in self._channels.items()},
+                "Summaries": {name: asdict(summary) for name, summary in self._summaries.items()},
             }
 
     def conclude(self, description: dict[str, Any], log: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """MLflow's runs, as the sender makes them. The only importer of MLflow; to import it takes seconds."""
 
+import contextlib
+import errno
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ from local_mode.tracking.translation import ARN, RunPlan
 SCHEME = "sqlite:///"
 _MOST_METRICS, _MOST_OTHERS = 1000, 100
 """MLflow's own limits of one call."""
+_TEXT_LENGTH = 500
 _PARENT = "mlflow.parentRunId"
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST", "PERMISSION_DENIED")
 
@@ -98,8 +101,8 @@ class Runs:
             for name, target in artifacts.items():
                 link = folder / name
                 link.parent.mkdir(parents=True, exist_ok=True)
-                if not link.is_symlink():
-                    link.symlink_to(target.resolve())
+                with contextlib.suppress(FileExistsError):
+                    _link(target, link)
 
     def end(self, run: str, status: str, at: float) -> None:
         """End a run: FINISHED, FAILED or KILLED, at a time in seconds since 1970.
@@ -127,6 +130,16 @@ class Runs:
         return str(found[0].info.run_id) if found else ""
 
 
+def _link(target: Path, link: Path) -> None:
+    """Another name for a file: MLflow's page shows symbolic links that lead elsewhere, and does not open them."""
+    try:
+        link.hardlink_to(target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM):
+            raise
+        link.symlink_to(target.resolve())  # on another disk
+
+
 def _make_store(path: Path) -> None:
     """A store that is whole or not there: MLflow does not go on with one that a full disk left half made."""
     if path.exists():
@@ -149,12 +162,16 @@ def _told() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        text = " ".join(str(error).split())[:500]
         if error.error_code in _REFUSALS:
-            raise RunRefusedError(text) from None
-        raise TrackingError(text) from None
+            raise RunRefusedError(_short(error)) from None
+        raise TrackingError(_short(error)) from None
     except (OSError, SQLAlchemyError) as error:  # of the network, too: requests' own errors are such
-        raise TrackingError(str(error)[:500]) from None
+        raise TrackingError(_short(error)) from None
+
+
+def _short(error: Exception) -> str:
+    """What an error says, in a line, and without the statement that a database did not take."""
+    return " ".join(str(error).partition("\n[SQL:")[0].split())[:_TEXT_LENGTH]
 
 
 def _portions(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ ARN = "sagemaker.arn"
 _NAME_CHARACTERS, _NAME_LENGTH = re.compile(r"[^/\w.\- :]"), 250
 _VALUE_LENGTH = 5000
 """Of a parameter or a tag; MLflow's own limits are no lower."""
+_MOST_FILES = 1000
 _STATUS = {COMPLETED: "FINISHED", STOPPED: "KILLED"}
 _TUNING_PARAMS = ("Strategy", "TrainingJobEarlyStoppingType", "RandomSeed")
 _TUNING_LIMITS = ("MaxNumberOfTrainingJobs", "MaxParallelTrainingJobs")
@@ -123,9 +125,10 @@ def end_of_tuning_job(record: Document) -> tuple[str, float, Mapping[str, str]] 
 def artifacts(root: Path, name: str) -> dict[str, Path]:
     """What a job left on this machine, by the name it has among its run's artifacts."""
     folder = JobFolder(path=jobs_folder(root) / name)
-    left = [folder.path / each for each in ("model.tar.gz", "output.tar.gz", "model", "output", "checkpoints")]
-    left += sorted(folder.logs.glob("*.log"))
-    return {str(path.relative_to(folder.path)): path for path in left if path.exists()}
+    found = [folder.path / each for each in ("model.tar.gz", "output.tar.gz")] + sorted(folder.logs.glob("*.log"))
+    for each in ("model", "output"):  # those that were not to be packed
+        found += islice(sorted((folder.path / each).rglob("*")), _MOST_FILES)
+    return {str(path.relative_to(folder.path)): path for path in found if path.is_file() and not path.is_symlink()}
 
 
 def metric_name(name: str) -> str:

@@ -1,12 +1,13 @@
 """Jobs as runs of MLflow: a job neither waits for it nor fails by it, and nothing that it reported is lost."""
 
+import contextlib
 import io
 import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
-import sys
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -40,24 +41,24 @@ def start(tmp_path):
 
 
 def runs_of(server, seconds=SENT_SECONDS):
-    """Runs by name, as another process reads them from the store, once all is sent."""
+    """Runs by name, as they are in the store once all is sent."""
     eventually(lambda: not entries(server.root), seconds)
-    code = """
-import json, sys
-from mlflow.tracking import MlflowClient
-client = MlflowClient(tracking_uri=sys.argv[1], registry_uri=sys.argv[1])
-found = client.search_runs([each.experiment_id for each in client.search_experiments()])
-print(json.dumps({run.info.run_name: {
-    "id": run.info.run_id, "status": run.info.status, "params": run.data.params, "tags": run.data.tags,
-    "experiment": client.get_experiment(run.info.experiment_id).name,
-    "metrics": {name: [[point.step, point.value] for point in client.get_metric_history(run.info.run_id, name)]
-                for name in run.data.metrics},
-} for run in found}))
-"""
-    uri = f"sqlite:///{server.root}/mlflow/mlflow.db"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, uri], capture_output=True, text=True,
-                          check=True, timeout=SENT_SECONDS)  # fmt: skip
-    return json.loads(done.stdout)
+    with contextlib.closing(sqlite3.connect(server.root / "mlflow" / "mlflow.db")) as store:
+        found = {}
+        for run, *shown in store.execute(
+            "SELECT run_uuid, runs.name, status, experiments.name FROM runs JOIN experiments USING (experiment_id)"
+        ).fetchall():
+            pairs = {
+                table: dict(store.execute(f"SELECT key, value FROM {table} WHERE run_uuid = ?", (run,)).fetchall())
+                for table in ("params", "tags")
+            }
+            points = "SELECT key, step, value FROM metrics WHERE run_uuid = ? ORDER BY key, step"
+            metrics = {}
+            for key, step, value in store.execute(points, (run,)):
+                metrics.setdefault(key, []).append([step, value])
+            name, status, experiment = shown
+            found[name] = {"id": run, "status": status, "experiment": experiment, "metrics": metrics, **pairs}
+        return found
 
 
 def tracked(server):
@@ -134,6 +135,7 @@ def test_server_that_hangs_holds_up_neither_a_job_nor_the_end_of_the_endpoint(st
         http.server_close()
 
 
+@pytest.mark.drill
 def test_full_disk_of_mlflow_is_one_warning_and_what_was_kept_is_sent_when_there_is_room(start, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small file system")

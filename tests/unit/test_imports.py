@@ -89,6 +89,12 @@ MAY_IMPORT = {
         f"local_mode.tuning.{name}": {"local_mode.tuning"}
         for name in ("ranges", "objective", "median", "hyperband", "plan", "rules", "trial", "strategies", "endings")
     },
+    # Components are what records of jobs say; nothing of jobs is changed.
+    "local_mode.experiments": {
+        "local_mode.experiments", "local_mode.errors", "local_mode.jobs.database", "local_mode.jobs.record",
+        "local_mode.jobs.summary",
+    },
+    "local_mode.experiments.search": {"local_mode.errors"},
     # What is sent is read from records, of training and of tuning jobs, and from what a listener wrote down.
     "local_mode.tracking": {
         "local_mode.tracking", "local_mode.errors", "local_mode.jobs.database", "local_mode.jobs.folder",
@@ -98,8 +104,8 @@ MAY_IMPORT = {
     "local_mode.tracking.runs": {"local_mode.tracking", "local_mode.errors", "mlflow", "sqlalchemy"},
     **{f"local_mode.tracking.{name}": set() for name in ("spool", "machine")},
     "local_mode.api": {
-        "local_mode.api", "local_mode.jobs", "local_mode.page", "local_mode.object_store", "local_mode.errors",
-        "botocore", "werkzeug",
+        "local_mode.api", "local_mode.jobs", "local_mode.experiments", "local_mode.page", "local_mode.object_store",
+        "local_mode.errors", "botocore", "werkzeug",
     },
     # It shows what the jobs say of themselves, and reads what they left.
     "local_mode.page": {"local_mode.page", "local_mode.jobs", "local_mode.errors", "werkzeug", "jinja2"},
