@@ -146,6 +146,10 @@ push/%: serving | $(filter build build/%,$(MAKECMDGOALS)) ## push one image, as 
 image-uri/%: serving ## what to paste into an Estimator: the URI of the image that was pushed last, as in image-uri/pytorch
 	@$(VENV)/python scripts/push_image.py "$*" --last --output "$$DIST/pushed"
 
+.PHONY: clean-aws
+clean-aws: serving ## list, then delete, what submit and push made in the account or endpoint, found by its tag; asks; YES
+	@exec $(VENV)/python scripts/clean_aws.py $(if $(YES),--yes)
+
 ##@ Check
 .PHONY: check
 check: lint test ## all that has to pass before a change is handed on
