@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -88,14 +89,7 @@ def serve(plan: Plan) -> None:
             threading.Thread(target=_end_with_input, daemon=True, name="tied").start()
         for name in sweep(files.root, plan.cleaners):
             note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
-        try:
-            listener = server.listen(plan.port, plan.reach.address)
-        except OSError as error:
-            text = (
-                f"Cannot listen on {plan.reach.address}, port {plan.port}: {error.strerror}; give another: --port, or "
-                "make local-up PORT=N."
-            )
-            raise LocalModeError(text) from None
+        listener = _listen(plan)
         name, secret = access_key(files)
         key = AccessKey(id=name, secret=secret)
         url = f"http://{plan.reach.host}:{listener.getsockname()[1]}"
@@ -138,6 +132,17 @@ def serve(plan: Plan) -> None:
             listener.close()
             store.close()
     note("ended")
+
+
+def _listen(plan: Plan) -> socket.socket:
+    try:
+        return server.listen(plan.port, plan.reach.address)
+    except OSError as error:
+        text = (
+            f"Cannot listen on {plan.reach.address}, port {plan.port}: {error.strerror}; give another: --port, or "
+            "make local-up PORT=N."
+        )
+        raise LocalModeError(text) from None
 
 
 def _resume(tuning: Tuning) -> None:
