@@ -28,8 +28,8 @@ from local_mode.tracking.translation import (
     of_tuning_job,
 )
 
-LAST_SECONDS = 10.0
-"""For what is left when standard input ends; the rest goes when the next sender starts."""
+LAST_SECONDS = 30.0
+"""For what is left when standard input ends, an import and a new store included; the rest goes with the next."""
 _LOOK_SECONDS = 1.0
 _PAUSES = (2.0, 5.0, 15.0, 30.0)
 """Between attempts while MLflow does not answer."""
@@ -224,15 +224,26 @@ def hold(root: Path) -> int | None:
     return held
 
 
+def await_turn(root: Path, over: threading.Event, note: Callable[[str], None]) -> bool:
+    """Whether this is a root folder's sender now; the one of a service that was killed ends within seconds."""
+    told_at = time.monotonic() + LAST_SECONDS
+    while hold(root) is None:
+        if time.monotonic() > told_at:
+            note("another local_mode sends what this one's jobs report; this one does when that ends")
+            told_at = float("inf")
+        if over.wait(_LOOK_SECONDS):
+            return False
+    return True
+
+
 def main() -> int:
     """Send, until standard input ends."""
     root, uri = Path(sys.argv[1]).resolve(), os.environ["MLFLOW_TRACKING_URI"]
-    if hold(root) is None:
-        _say("another local_mode sends what this one's jobs report")
-        return 0
     os.nice(10)  # jobs come first
     over = threading.Event()
     threading.Thread(target=_await_end, args=(over,), daemon=True, name="input").start()
+    if not await_turn(root, over, _say):
+        return 0
 
     def connect() -> Runs:
         from local_mode.tracking import runs  # noqa: PLC0415  # seconds, which are spent when there is something to send

@@ -16,7 +16,7 @@ import pytest
 
 from local_mode.tracking.spool import entries
 from tests.contract.endpoint import BUCKET, Server
-from tests.contract.lab import eventually
+from tests.contract.lab import document, eventually, launch
 from tests.contract.tuning import SCORE, create, ended
 
 SENT_SECONDS = 60
@@ -36,14 +36,19 @@ def start(tmp_path):
 
     yield start_one
     for server in made:
-        assert server.end() == 0
+        assert server.end() in (0, -9)
         assert "Traceback" not in server.log.read_text()
 
 
 def runs_of(server, seconds=SENT_SECONDS):
     """Runs by name, as they are in the store once all is sent."""
     eventually(lambda: not entries(server.root), seconds)
-    with contextlib.closing(sqlite3.connect(server.root / "mlflow" / "mlflow.db")) as store:
+    return stored(server.root)
+
+
+def stored(root):
+    """Runs by name, as they are in the store of a root folder."""
+    with contextlib.closing(sqlite3.connect(root / "mlflow" / "mlflow.db")) as store:
         found = {}
         for run, *shown in store.execute(
             "SELECT run_uuid, runs.name, status, experiments.name FROM runs JOIN experiments USING (experiment_id)"
@@ -112,6 +117,30 @@ def test_server_that_is_not_reached_costs_a_job_nothing_and_gets_everything_when
     again = start()  # of the same root, to a store that takes it
     assert runs_of(again)["alone"]["metrics"]["score"] == [[1, 0.266667], [2, 0.533333], [3, 0.8]]
     assert runs_of(again)["second"]["status"] == "FINISHED"
+
+
+def test_job_of_the_command_line_is_sent_before_the_command_ends(tmp_path):
+    request = document("typed", ["learn", 2], tmp_path, algorithm={"MetricDefinitions": SCORE})
+    process = launch("bubblewrap", tmp_path, request, "--track")
+    _, said = process.communicate(timeout=SENT_SECONDS)
+    assert process.returncode == 0, said
+
+    assert entries(tmp_path / "root") == [], said
+    assert stored(tmp_path / "root")["typed"]["metrics"]["score"] == [[1, 0.4], [2, 0.8]]
+
+
+@pytest.mark.drill
+def test_service_that_is_killed_leaves_its_job_to_the_next_ones_sender(start):
+    server = start()
+    server.create("cut", ["metrics_then_wait"], algorithm={"MetricDefinitions": SCORE})
+    eventually(lambda: server.describe("cut")["SecondaryStatus"] == "Training")
+    server.process.kill()
+    server.process.wait(20)
+    again = start()
+    found = runs_of(again)
+
+    assert found["cut"]["status"] == "FAILED"
+    assert "killed" in found["cut"]["tags"]["sagemaker.failure_reason"]
 
 
 @pytest.mark.drill

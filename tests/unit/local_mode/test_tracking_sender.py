@@ -1,6 +1,7 @@
 """What the sender makes of records and lines: runs begun once, filled and ended; outages; what is refused."""
 
 import json
+import os
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from local_mode.jobs.database import Database, put
 from local_mode.jobs.store import Store
 from local_mode.tracking import sender as module
 from local_mode.tracking.recorder import Recorder
-from local_mode.tracking.sender import Sender, follow, hold, shown
+from local_mode.tracking.sender import Sender, await_turn, follow, hold, shown
 from local_mode.tracking.spool import entries
 from tests.contract.lab import eventually
 
@@ -273,6 +274,23 @@ def test_only_one_sender_has_a_root(tmp_path):
 
     assert held is not None
     assert hold(tmp_path) is None
+
+
+def test_second_sender_waits_for_the_first_and_says_so_once(tmp_path, notes, monkeypatch):
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "LAST_SECONDS", 0.0)
+    first, over, turns = hold(tmp_path), threading.Event(), []
+    thread = threading.Thread(target=lambda: turns.append(await_turn(tmp_path, over, notes.append)))
+    thread.start()
+    eventually(lambda: notes)
+    assert turns == []
+    os.close(first)
+    thread.join(20)
+
+    assert turns == [True]
+    assert len(notes) == 1
+    over.set()
+    assert not await_turn(tmp_path, over, notes.append)
 
 
 def test_password_of_a_server_is_not_shown():
