@@ -15,6 +15,7 @@ EPOCHS ?=
 HP ?=
 PYTHON ?=
 PORT ?= 4640
+EXPERIMENTS_PORT ?= 4641
 CHECK ?=
 JOB ?=
 BUCKET ?=
@@ -36,13 +37,16 @@ REGISTRY ?=
 FAIL_ON ?= HIGH
 KMS_KEY ?=
 ALLOW_DIRTY ?=
+# Where jobs go as runs of MLflow: 1 for the store beside them, or a URI; the variable that MLflow itself reads counts too.
+TRACK ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
 export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE REGISTRY FAIL_ON KMS_KEY
-export JOB BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
+export TRACK EXPERIMENTS_PORT JOB BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
+TRACKED := $(if $(filter 1,$(TRACK)),--track,$(if $(TRACK),--track "$$TRACK",$(if $(MLFLOW_TRACKING_URI),--track)))
 STAND_INS := .local_mode/stand-ins.json
 ENVIRONMENT := $(PYTHON3) scripts/make_environment.py
 TORCH_TESTS := tests/unit/pytorch_job
@@ -60,14 +64,18 @@ WITH_KERAS = framework=$$($(ENVIRONMENT) keras --python "$$PYTHON") && TF_CPP_MI
 
 ##@ Train
 .PHONY: local-train
-local-train: host ## run a training job on this machine; FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON
+local-train: $(if $(TRACKED),serving,host) ## run a training job on this machine; FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON TRACK
 	@exec $(VENV)/python scripts/local_train.py --framework "$$FRAMEWORK" --dataset "$$DATASET" \
 		--input-mode "$$INPUT_MODE" --format "$$FORMAT" --runtime "$$RUNTIME" --data "$$DATA" --epochs "$$EPOCHS" \
-		--hyperparameters "$$HP" --python "$$PYTHON"
+		--hyperparameters "$$HP" --python "$$PYTHON" $(TRACKED)
+
+.PHONY: experiments
+experiments: serving ## the jobs of this machine as runs, in MLflow's page; EXPERIMENTS_PORT
+	@exec $(VENV)/python scripts/experiments.py --port "$$EXPERIMENTS_PORT"
 
 .PHONY: local-up
-local-up: serving ## start AWS's API on this machine, jobs included; PORT RUNTIME
-	@$(VENV)/python -m local_mode serve --background --port "$$PORT" --runtime "$$RUNTIME" \
+local-up: serving ## start AWS's API on this machine, jobs included; PORT RUNTIME TRACK
+	@$(VENV)/python -m local_mode serve --background --port "$$PORT" --runtime "$$RUNTIME" $(TRACKED) \
 		$(if $(wildcard $(STAND_INS)),--stand-ins $(STAND_INS))
 	@echo "in a browser, within the hour: $$($(VENV)/python -m local_mode page)"
 	@echo 'in a shell: eval "$$($(VENV)/python -m local_mode env)"'
@@ -137,6 +145,10 @@ push/%: serving | $(filter build build/%,$(MAKECMDGOALS)) ## push one image, as 
 
 image-uri/%: serving ## what to paste into an Estimator: the URI of the image that was pushed last, as in image-uri/pytorch
 	@$(VENV)/python scripts/push_image.py "$*" --last --output "$$DIST/pushed"
+
+.PHONY: clean-aws
+clean-aws: serving ## list, then delete, what submit and push made in the account or endpoint, found by its tag; asks; YES
+	@exec $(VENV)/python scripts/clean_aws.py $(if $(YES),--yes)
 
 ##@ Check
 .PHONY: check
@@ -271,6 +283,7 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 	compile $$tests.in --constraints $$image.lock --output-file $$tests.lock; \
 	for name in host serve pytest; do \
 		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done; \
+	compile requirements/experiments.in --constraints $$tests.lock --output-file requirements/experiments.lock; \
 	for name in sdk_v2 sdk_v3; do \
 		compile requirements/$$name.in --output-file requirements/$$name.lock; done  # environments of their own
 

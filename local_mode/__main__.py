@@ -37,17 +37,19 @@ from local_mode.jobs.choices import parse as parse_choices
 from local_mode.jobs.create import create
 from local_mode.jobs.interrupt import interrupt
 from local_mode.jobs.job import Job
+from local_mode.jobs.listener import Both
 from local_mode.jobs.record import COMPLETED, STOPPED
 from local_mode.jobs.rules import parse
 from local_mode.jobs.sweep import sweep
 from local_mode.jobs.task import Settings
 from local_mode.page.access import link
 from local_mode.runners import process
-from local_mode.runners.choose import RUNTIMES, choose, connected
+from local_mode.runners.choose import RUNTIMES, choose, connected, digest
 from local_mode.runners.protocol import STOP_GRACE_SECONDS
 from local_mode.runners.stand_in import StandIn, read_stand_ins
 from local_mode.shell import exports, without_proxy
 from local_mode.stopping import stop_signals
+from local_mode.tracking.service import Tracking, followed, shared, where
 
 if TYPE_CHECKING:
     from local_mode.channels.s3 import S3
@@ -82,11 +84,18 @@ def _train(arguments: argparse.Namespace) -> int:
         console.note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
     if arguments.aws:
         settings = replace(settings, s3=_callers_s3(settings.region))
+    uri = where(arguments.track, root, os.environ)
+    settings = replace(settings, environment=shared(uri))
+    tracking = Tracking(root, uri=uri, note=console.note, image_id=lambda name: digest(os.environ, name))
     with stop_signals() as signals:
-        job = create(request, runner=runner, root=root, console=console, settings=settings)
+        job = create(
+            request, runner=runner, root=root, console=Both(console, followed(tracking, request)), settings=settings
+        )
+        tracking.start()
         _follow(job, signals, console, arguments.stop_grace)
     description = job.describe()
     console.summary(description, job.folder.path)
+    tracking.close()
     return {COMPLETED: EXIT_COMPLETED, STOPPED: EXIT_STOPPED}.get(description["TrainingJobStatus"], EXIT_FAILED)
 
 
@@ -166,6 +175,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             settings=_settings(arguments),
             cleaners=_CLEANERS,
             registry=arguments.registry,
+            track=where(arguments.track, files.root, os.environ),
             tied=arguments.tied,
         )
     )
@@ -304,6 +314,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--choose", action="append", default=[], metavar="NAME=VALUE",
                              help=f"where SageMaker is not known, or not to be relied upon: {listed()}; the first of "
                              "each is taken")  # fmt: skip
+        command.add_argument("--track", nargs="?", const="", metavar="URI",
+                             help="send jobs to MLflow as runs: at URI, else at MLFLOW_TRACKING_URI, else in a file "
+                             "beside the jobs")  # fmt: skip
     for command in (train, serve, down):
         command.add_argument("--stop-grace", type=float, default=STOP_GRACE_SECONDS, metavar="SECONDS",
                              help="from SIGTERM to SIGKILL (%(default)s)")  # fmt: skip

@@ -42,8 +42,20 @@ class ArtifactError(LocalModeError):
     """Artifacts or checkpoints could not be written."""
 
 
+class TrackingError(LocalModeError):
+    """MLflow does not answer, or cannot write: what it was to have is sent again later."""
+
+
+class RunRefusedError(LocalModeError):
+    """MLflow does not take this of a run, and would not later."""
+
+
 class UnknownJobError(LocalModeError):
     """No training job has this name."""
+
+
+class UnknownEntityError(LocalModeError):
+    """No experiment, trial or trial component has this name."""
 
 
 class UnknownTuningJobError(LocalModeError):

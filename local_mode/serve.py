@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -22,7 +23,9 @@ from local_mode.channels.s3 import S3
 from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
 from local_mode.errors import LocalModeError
+from local_mode.experiments.service import Experiments
 from local_mode.jobs.folder import JobFolder, jobs_folder
+from local_mode.jobs.listener import Both
 from local_mode.jobs.log_archive import Archive, keep
 from local_mode.jobs.log_stream import LogStream
 from local_mode.jobs.request import TrainingJobRequest
@@ -32,13 +35,16 @@ from local_mode.jobs.task import Settings
 from local_mode.object_store.objects import ObjectStore
 from local_mode.page.access import link
 from local_mode.page.views import Page
-from local_mode.runners.choose import choose
+from local_mode.runners.choose import choose, digest
 from local_mode.runners.protocol import Runner
 from local_mode.runners.stand_in import StandIn
 from local_mode.stopping import stop_signals
+from local_mode.tracking.service import Tracking, followed, shared
 from local_mode.tuning.service import Tuning
 
 _LOOK_SECONDS = 0.1
+ACCOUNT = "123456789012"
+"""The one that all of AWS is of here, as moto has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +66,8 @@ class Plan:
     registry: str = ""
     """HOST:PORT of a registry on this machine that ECR stands before; empty for none."""
 
+    track: str = ""
+    """MLflow's URI that jobs are sent to as runs; empty for none."""
     tied: bool = False
     """End when standard input does, as it does with whoever started this, however that ended."""
 
@@ -81,14 +89,7 @@ def serve(plan: Plan) -> None:
             threading.Thread(target=_end_with_input, daemon=True, name="tied").start()
         for name in sweep(files.root, plan.cleaners):
             note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
-        try:
-            listener = server.listen(plan.port, plan.reach.address)
-        except OSError as error:
-            text = (
-                f"Cannot listen on {plan.reach.address}, port {plan.port}: {error.strerror}; give another: --port, or "
-                "make local-up PORT=N."
-            )
-            raise LocalModeError(text) from None
+        listener = _listen(plan)
         name, secret = access_key(files)
         key = AccessKey(id=name, secret=secret)
         url = f"http://{plan.reach.host}:{listener.getsockname()[1]}"
@@ -97,15 +98,17 @@ def serve(plan: Plan) -> None:
         aws = AwsLater(plan.settings.region, store, Archive(files.root), plan.registry)
         s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
         doors = Doors(behind=aws, body=store.body, handler=server.Handler, note=note)
+        tracking = Tracking(files.root, uri=plan.track, note=note, image_id=lambda image: digest(plan.caller, image))
         service = Service(
             root=files.root,
-            settings=replace(plan.settings, s3=s3, door=doors),
+            settings=replace(plan.settings, s3=s3, door=doors, environment=shared(plan.track)),
             choose=lambda image: _choose(plan, image),
-            listen=lambda request: _log_stream(files.root, request, aws),
+            listen=lambda request: Both(_log_stream(files.root, request, aws), followed(tracking, request)),
         )
         tuning = Tuning(root=files.root, jobs=service, region=plan.settings.region, note=note)
+        experiments = Experiments(root=files.root, jobs=service, region=plan.settings.region, account=ACCOUNT)
         front = server.Front(
-            operations=TrainingJobs(service, tuning),
+            operations=TrainingJobs(service, tuning, experiments),
             behind=aws,
             key=key,
             body=store.body,
@@ -115,18 +118,31 @@ def serve(plan: Plan) -> None:
         )
         http = server.make(front, listener, _handler(files, found.proxy_password))
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name="http").start()
+        tracking.start()
         _resume(tuning)
         publish(files, found)
         _announce(files, found, plan.reach)
         try:
             _until_stopped(signals, service, tuning, aws)
         finally:
+            tracking.close()
             withdraw(files)
             http.shutdown()
             http.server_close()
             listener.close()
             store.close()
     note("ended")
+
+
+def _listen(plan: Plan) -> socket.socket:
+    try:
+        return server.listen(plan.port, plan.reach.address)
+    except OSError as error:
+        text = (
+            f"Cannot listen on {plan.reach.address}, port {plan.port}: {error.strerror}; give another: --port, or "
+            "make local-up PORT=N."
+        )
+        raise LocalModeError(text) from None
 
 
 def _resume(tuning: Tuning) -> None:

@@ -75,8 +75,10 @@ def build_request(job: LocalJob, name: str) -> dict[str, Any]:
     }
 
 
-def hand_over(job: LocalJob, runtime: str, python: str | None) -> NoReturn:
+def hand_over(job: LocalJob, runtime: str, python: str | None, options: Sequence[str] = ()) -> NoReturn:
     """Becomes `local_mode train` with the job's request; an interpreter is made only where a process will need it.
+
+    `options` are more of that command's own.
 
     Raises:
         LocalModeError: The runtime cannot be had.
@@ -97,7 +99,18 @@ def hand_over(job: LocalJob, runtime: str, python: str | None) -> NoReturn:
     request.parent.mkdir(parents=True, exist_ok=True)
     write_whole(request, json.dumps(build_request(job, name), indent=2) + "\n")
     say(f"request: {request}")
-    command = ("-m", "local_mode", "train", str(request), "--runtime", runtime, *stand_ins, "--root", str(state))
+    command = (
+        "-m",
+        "local_mode",
+        "train",
+        str(request),
+        "--runtime",
+        runtime,
+        *stand_ins,
+        "--root",
+        str(state),
+        *options,
+    )
     os.chdir(ROOT)
     os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - no shell is wanted
 

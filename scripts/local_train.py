@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         host.check()
         job = plan(arguments)
-        hand_over(job, arguments.runtime, arguments.python or None)
+        tracked = () if arguments.track is None else ("--track", *filter(None, [arguments.track]))
+        hand_over(job, arguments.runtime, arguments.python or None, tracked)
     except (UsageError, SetupError, TrainJobError, LocalModeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -188,6 +189,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", default="", metavar="N", help="passes over the data (the program's default)")
     parser.add_argument("--hyperparameters", default="", metavar="HP", help="\"key=value key2='a b'\"")
     parser.add_argument("--python", default="", metavar="PYTHON", help="interpreter that has the framework")
+    parser.add_argument("--track", nargs="?", const="", metavar="URI", help="send the job to MLflow, as a run")
     parser.add_argument("--state", type=Path, default=STATE, metavar="DIR", help="folder of jobs (.local_mode)")
     return parser.parse_args(argv)
 

@@ -26,6 +26,8 @@ SERVICES = ("ecr", "iam", "logs", "monitoring", "s3", "sagemaker", "sts")
 """As in a credential scope. Others of moto would start containers and reach out of their own accord."""
 _CLOSED = ("/moto-api", "/moto_api", "/latest/")
 """moto's own switches, and an instance's metadata."""
+METRICS_PATH = "/BatchPutMetrics"
+"""Of the service that takes a trial component's metrics, whose operations go by paths."""
 _JSON_BYTES = 8 << 20
 _OBJECT_BYTES = 5 << 30
 """What S3 takes in one request."""
@@ -138,6 +140,8 @@ class Front:
             if self._operations and self._operations.has(operation, document):
                 return wire.result(self._operations.answer(operation, document))(environ, start_response)
             body.rewind()
+        if service == "sagemaker" and self._operations and environ.get("PATH_INFO") == METRICS_PATH:
+            return wire.result(self._operations.put_metrics(wire.read(body.read())))(environ, start_response)
         environ |= {"wsgi.input": body, "local_mode.service": service}
         return self._behind(environ, start_response)
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from local_mode.api.experiments import ARN_KINDS, ExperimentOperations, ExperimentRecords
 from local_mode.api.listing import list_jobs
 from local_mode.api.tuning_jobs import TuningJobs, TuningOperations
 from local_mode.api.validation import answered, check
 from local_mode.api.wire import ApiError
-from local_mode.errors import LocalModeError, ResourceInUseError, UnknownJobError
+from local_mode.errors import LocalModeError, ResourceInUseError, UnknownEntityError, UnknownJobError
 from local_mode.jobs.store import Query
 
 Document = dict[str, Any]
@@ -63,15 +64,16 @@ class Jobs(Protocol):
 class TrainingJobs:
     """The operations, by name; those on tuning jobs go on to theirs."""
 
-    def __init__(self, jobs: Jobs, tuning: TuningJobs) -> None:
-        self._jobs, self._tuning = jobs, tuning
+    def __init__(self, jobs: Jobs, tuning: TuningJobs, experiments: ExperimentRecords) -> None:
+        self._jobs, self._tuning, self._experiments = jobs, tuning, experiments
+        self._experiment_operations = ExperimentOperations(experiments, jobs)
         self._tuning_operations = TuningOperations(tuning)
         self._operations: dict[str, Callable[[Document], Document | None]] = {
             "CreateTrainingJob": self._create,
             "DescribeTrainingJob": self._describe,
             "ListTrainingJobs": lambda request: list_jobs(request, self._jobs.find),
             "StopTrainingJob": lambda request: self._jobs.stop(request["TrainingJobName"]),
-            "DeleteTrainingJob": lambda request: self._jobs.delete(request["TrainingJobName"]),
+            "DeleteTrainingJob": self._delete,
             "UpdateTrainingJob": self._update,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
@@ -81,8 +83,12 @@ class TrainingJobs:
     def has(self, operation: str, document: Document) -> bool:
         """Whether an operation is answered here; tags of other resources are not."""
         if operation in ("AddTags", "ListTags", "DeleteTags"):
-            return any(kind in str(document.get("ResourceArn")) for kind in (_JOB_ARN, _TUNING_ARN))
-        return operation in {*self._operations, *_NOT_RUN, *self._tuning_operations.operations}
+            return any(kind in str(document.get("ResourceArn")) for kind in (_JOB_ARN, _TUNING_ARN, *ARN_KINDS))
+        return self._experiment_operations.has(operation, document) or operation in {
+            *self._operations,
+            *_NOT_RUN,
+            *self._tuning_operations.operations,
+        }
 
     def answer(self, operation: str, document: Document) -> Document | None:
         """Do what is asked; the members of the answer.
@@ -94,9 +100,13 @@ class TrainingJobs:
             raise ApiError("ValidationException", f"local_mode does not {what} yet.")
         if operation in self._tuning_operations.operations:
             return self._tuning_operations.answer(operation, document)
+        if operation in self._experiment_operations.operations:
+            return self._experiment_operations.answer(operation, document)
         check(operation, document)
         try:
             return self._operations[operation](document)
+        except UnknownEntityError as error:
+            raise ApiError("ResourceNotFound", str(error)) from None
         except UnknownJobError:
             raise ApiError("ValidationException", "Requested resource not found.") from None
         except ResourceInUseError as error:
@@ -105,7 +115,27 @@ class TrainingJobs:
             raise ApiError("ValidationException", str(error)) from None
 
     def _create(self, request: Document) -> Document:
-        return {"TrainingJobArn": self._jobs.create(request)["TrainingJobArn"]}
+        if config := request.get("ExperimentConfig"):
+            self._experiments.check(config)
+        record = self._jobs.create(request)
+        if config:
+            self._experiments.follow(record)
+        return {"TrainingJobArn": record["TrainingJobArn"]}
+
+    def put_metrics(self, request: Document) -> Document:
+        """BatchPutMetrics, which is of a service of its own.
+
+        Raises:
+            ApiError: as `answer`.
+        """
+        return self._experiment_operations.put_metrics(request)
+
+    def _delete(self, request: Document) -> None:
+        name = request["TrainingJobName"]
+        said = self._experiments.remember(name)
+        self._jobs.delete(name)
+        if said:
+            self._experiments.keep(name, said)
 
     def _describe(self, request: Document) -> Document:
         record = self._jobs.describe(request["TrainingJobName"])
@@ -142,6 +172,8 @@ class TrainingJobs:
 
     def _tag(self, request: Document, change: Callable[[dict[str, str]], None]) -> dict[str, str]:
         arn = request["ResourceArn"]
+        if any(kind in arn for kind in ARN_KINDS):
+            return self._experiments.tag(arn, change)
         # An ARN has the name in lower case, which more than one job may share.
         if _TUNING_ARN in arn:
             found = self._tuning.find(Query(arn=arn))

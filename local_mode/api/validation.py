@@ -30,13 +30,13 @@ _JAVA_CLASSES = {r"\p{L}": r"\w", r"\p{Z}": " \u00a0", r"\p{N}": r"\d", r"\p{Aln
 """The model's patterns are Java's; these are the classes that Python does not know by name."""
 
 
-def check(operation: str, document: dict[str, Any]) -> None:
+def check(operation: str, document: dict[str, Any], service: str = "sagemaker") -> None:
     """Refuse what the service model does not allow; members it does not know are not looked at.
 
     Raises:
         ApiError: ValidationException with every problem, or SerializationException for the first wrong type.
     """
-    shape = _model().operation_model(operation).input_shape
+    shape = _model(service).operation_model(operation).input_shape
     problems = list(_structure(shape, document, ""))
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected"
@@ -55,8 +55,14 @@ def answered(operation: str, document: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def _model() -> Any:
-    return Session().get_service_model("sagemaker")
+def members(shape: str) -> frozenset[str]:
+    """The names of a structure's members."""
+    return frozenset(_model().shape_for(shape).members)
+
+
+@functools.cache
+def _model(service: str = "sagemaker") -> Any:
+    return Session().get_service_model(service)
 
 
 def _value(shape: Any, value: Any, path: str) -> Iterator[str]:

@@ -66,7 +66,7 @@ def create(
     folder, held = make_folder(root.resolve(), request.TrainingJobName)
     try:
         arn = _arn(request, settings.region)
-        environment = _environment(request, arn, settings.region)
+        environment = _environment(request, arn, settings)
         task = Task(
             request=request,
             cluster=hosts,
@@ -157,6 +157,6 @@ def _arn(request: TrainingJobRequest, region: str) -> str:
     return f"arn:aws:sagemaker:{region}:{account}:training-job/{request.TrainingJobName.lower()}"
 
 
-def _environment(request: TrainingJobRequest, arn: str, region: str) -> dict[str, Any]:
-    platform = {"TRAINING_JOB_NAME": request.TrainingJobName, "TRAINING_JOB_ARN": arn, "AWS_REGION": region}
-    return {**platform, **(request.Environment or {})}
+def _environment(request: TrainingJobRequest, arn: str, settings: Settings) -> dict[str, Any]:
+    platform = {"TRAINING_JOB_NAME": request.TrainingJobName, "TRAINING_JOB_ARN": arn, "AWS_REGION": settings.region}
+    return {**platform, **settings.environment, **(request.Environment or {})}

@@ -1,6 +1,6 @@
 """The one SQLite database of a root folder: how it is made, opened, written and looked after.
 
-Training jobs are read and written by `jobs.store`, tuning jobs by `tuning.store`.
+Training jobs are read and written by `jobs.store`, tuning jobs by `tuning.store`, experiments by `experiments.store`.
 Safe to use from several threads and several processes at once: `train` in a terminal and an endpoint share a root.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from local_mode.errors import LocalModeError
 from local_mode.jobs.folder import JobFolder, jobs_folder, wait_for_lock
 
-FORMAT = 2
+FORMAT = 3
 """Of the database; a later one is for a later local_mode to read."""
 _BUSY_SECONDS = 30
 """A write takes milliseconds; who waits this long waits for something that hangs."""
@@ -55,7 +55,11 @@ CREATE TABLE tuning_jobs (name TEXT PRIMARY KEY, arn TEXT NOT NULL, created REAL
 CREATE TABLE trials (tuning_job TEXT NOT NULL, number INTEGER NOT NULL, document TEXT NOT NULL,
                      PRIMARY KEY (tuning_job, number));
 """
-_STEPS = (_JOBS, _TUNING)
+_EXPERIMENTS = """
+CREATE TABLE entities (kind TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (kind, name));
+CREATE TABLE associations (trial TEXT NOT NULL, component TEXT NOT NULL, PRIMARY KEY (trial, component));
+"""
+_STEPS = (_JOBS, _TUNING, _EXPERIMENTS)
 """What each format has more than the one before it."""
 _FULL = sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE
 _BROKEN = sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT

@@ -13,6 +13,7 @@ from local_mode.instance.cluster import Cluster, alike, cluster
 from local_mode.jobs.shapes import later, optional, recorded, required
 
 _ROLE = r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+_ENTITY = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,119}"
 _DAY = 86_400
 _SERVERLESS = "only serverless jobs, which local_mode does not run, do without it"
 
@@ -180,6 +181,17 @@ class TensorBoard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What the job is a part of: at the endpoint, and in MLflow the experiment."""
+
+    ExperimentName: str | None = optional(None, most=120, pattern=_ENTITY)
+    TrialName: str | None = optional(None, most=120, pattern=_ENTITY)
+    """Without one, a trial is made for the job."""
+    TrialComponentDisplayName: str | None = optional(None, most=120, pattern=_ENTITY)
+    RunName: str | None = optional(None, most=120, pattern=_ENTITY)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingJobRequest:
     """One CreateTrainingJob request."""
 
@@ -201,7 +213,7 @@ class TrainingJobRequest:
     EnableManagedSpotTraining: bool = optional(False)
     EnableInterContainerTrafficEncryption: Any = recorded()
     Tags: Any = recorded()
-    ExperimentConfig: Any = recorded()
+    ExperimentConfig: Experiment | None = optional()
     DebugHookConfig: Any = recorded()
     ProfilerConfig: Any = recorded()
     RetryStrategy: Any = recorded()

@@ -1,7 +1,7 @@
 """One job on this machine, and what of the machine is its: given to whoever runs a part of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from local_mode.channels.plan import ChannelPlan
@@ -31,6 +31,8 @@ class Settings:
     """Serves s3:// places; None refuses them."""
     door: Open | None = None
     """Lets programs reach S3; None leaves them as they are."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What programs are told beside what the platform tells them; the request's own Environment goes before it."""
     choices: Choices = DEFAULT
     """Of what the service may do otherwise."""
 

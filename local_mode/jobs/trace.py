@@ -1,5 +1,6 @@
 """What is kept of a job's course: its metrics and its channels over time, and the verdict at the end."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +10,10 @@ from typing import Any
 
 from local_mode.channels.gauge import Spent
 from local_mode.channels.plan import ChannelPlan
+from local_mode.channels.sources import SourceObject
 from local_mode.jobs.listener import Listener
 from local_mode.jobs.store import Store, StoreError
+from local_mode.jobs.summary import Summary
 from local_mode.jobs.verdict import Channel, verdict
 
 EXTRA = "LocalMode"
@@ -64,6 +67,7 @@ class Trace:
         self._plans = plans
         self._lock = threading.Lock()
         self._metrics: dict[str, Curve] = {}
+        self._summaries: dict[str, Summary] = {}
         self._channels: dict[str, Curve] = {}
         self._sent: dict[str, tuple[int, Spent]] = {}
         self._stored = clock()
@@ -72,6 +76,7 @@ class Trace:
         """Take a point of a metric, seen at `at` (seconds since 1970), and hand it on."""
         with self._lock:
             self._metrics.setdefault(name, Curve()).add(at, value)
+            self._summaries.setdefault(name, Summary()).add(value, at)
         self._listener.metric(name, value, at)
         self._store_now_and_then()
 
@@ -85,11 +90,15 @@ class Trace:
         self._store_now_and_then()
 
     def curves(self) -> dict[str, Any]:
-        """Metrics and Channels: by name, points of time (seconds since 1970) and value (bytes of a channel)."""
+        """Metrics and Channels: by name, points of time (seconds since 1970) and value (bytes of a channel).
+
+        Summaries: by metric, what all its points come to.
+        """
         with self._lock:
             return {
                 "Metrics": {name: curve.points() for name, curve in self._metrics.items()},
                 "Channels": {name: curve.points() for name, curve in self._channels.items()},
+                "Summaries": {name: asdict(summary) for name, summary in self._summaries.items()},
             }
 
     def conclude(self, description: dict[str, Any], log: Path) -> dict[str, Any]:
@@ -103,7 +112,22 @@ class Trace:
             _append(log, f"{MARK} verdict: {text}\n")
         except OSError as error:
             self._listener.note(f"the verdict is not in {log}: {error.strerror}")
-        return {EXTRA: {"Verdict": text, "Channels": sent}}
+        return {EXTRA: {"Verdict": text, "Channels": sent, "Data": self._data()}}
+
+    def _data(self) -> dict[str, Any]:
+        """What every channel had, over all hosts: a checksum of the names, sizes and tags of its objects."""
+        objects: dict[str, dict[str, SourceObject]] = {}
+        for plans in self._plans.values():
+            for plan in plans:
+                objects.setdefault(plan.spec.name, {}).update({each.key: each for each in plan.objects})
+        found = {}
+        for name, listed in objects.items():
+            digest = hashlib.sha256()
+            for key in sorted(listed):
+                digest.update(f"{listed[key].name}\0{listed[key].size}\0{listed[key].tag}\n".encode())
+            size = sum(each.size for each in listed.values())
+            found[name] = {"Objects": len(listed), "Bytes": size, "Sha256": digest.hexdigest()}
+        return found
 
     def _label(self, channel: str, host: str) -> str:
         """What a channel is called; of one of several hosts, with that host's name."""

@@ -52,6 +52,12 @@ def connected(caller: Mapping[str, str]) -> "tuple[DockerRunner | None, str]":
     return docker.connect(caller)
 
 
+def digest(caller: Mapping[str, str], image: str) -> str:
+    """What an image is in its registry, else its id here; empty where no engine has it."""
+    engine, _ = connected(caller)
+    return engine.digest(image) if engine and image else ""
+
+
 def _process(stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why_no_docker: str) -> tuple[Runner, str]:
     why = why_no_docker or "as asked"
     why_plain = bubblewrap.why_not()

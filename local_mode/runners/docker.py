@@ -73,6 +73,14 @@ class DockerRunner:
             raise RunnerError(f"the Docker engine has no image {image!r}")
         return look_into(self._client, image, programs)
 
+    def digest(self, image: str) -> str:
+        """What an image is in its registry, else its id on this machine; empty where the engine lacks it."""
+        try:
+            attributes = self._client.images.get(image).attrs
+        except docker.errors.DockerException:
+            return ""
+        return str((attributes.get("RepoDigests") or [attributes["Id"]])[0])
+
     def check(
         self, *, image: str, network_isolation: bool, pipes: bool, hosts: int, interface: str = "",
         checkpoint_path: Path | None = None,

@@ -1,7 +1,7 @@
 """ECR: the account and its repository, made where it is missing, and the right to push there.
 
 What a role needs for it: ecr:GetAuthorizationToken, and on the repository ecr:DescribeRepositories, CreateRepository,
-GetLifecyclePolicy, PutLifecyclePolicy, BatchCheckLayerAvailability, InitiateLayerUpload, UploadLayerPart,
+TagResource, GetLifecyclePolicy, PutLifecyclePolicy, BatchCheckLayerAvailability, InitiateLayerUpload, UploadLayerPart,
 CompleteLayerUpload, PutImage, BatchGetImage, DescribeImageScanFindings and StartImageScan; where the repository is made
 with a key of KMS, kms:CreateGrant and kms:DescribeKey on that.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import NoRegionError
 
+from scripts.cleaning import mark
 from scripts.publishing.aws import told
 from scripts.publishing.errors import PublishError
 from scripts.publishing.target import Credentials, Target
@@ -130,6 +131,7 @@ class Ecr:
                     imageTagMutability="IMMUTABLE",
                     imageScanningConfiguration={"scanOnPush": True},
                     encryptionConfiguration=encryption,
+                    tags=[mark.tag(mark.PUSH)],
                 )
             except self.client.exceptions.RepositoryAlreadyExistsException:
                 found = self._repository(name)  # another push made it meanwhile

@@ -10,6 +10,7 @@ from typing import Any
 
 from trainjob import metrics
 
+from scripts.cleaning import mark
 from scripts.datasets.catalogue import DATASETS
 from scripts.submitting import images
 from scripts.submitting.errors import SubmitError
@@ -51,6 +52,9 @@ def complete(document: Mapping[str, Any], situation: Situation) -> dict[str, Any
         algorithm["TrainingImage"] = images.resolve(given, local=situation.local)
     if definitions := _definitions(request, algorithm):
         algorithm.setdefault("MetricDefinitions", definitions)
+    given_tags = request.get("Tags") or []
+    if not mark.is_ours(given_tags):
+        request["Tags"] = [*given_tags, mark.tag(mark.SUBMIT)]
     request.setdefault("TrainingJobName", name_of(situation.base_name, situation.at))
     if role := situation.role or (LOCAL_ROLE if situation.local else None):
         request.setdefault("RoleArn", role)

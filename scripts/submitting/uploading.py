@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from scripts.cleaning import mark
 from scripts.datasets import shards
 from scripts.datasets.photographs import manifest_name
 from scripts.submitting.destination import Destination
@@ -71,12 +72,16 @@ def upload(destination: Destination, uploads: list[Upload]) -> int:
         ThreadPoolExecutor(_THREADS) as threads,
         tqdm(desc="uploading", total=len(files), unit=" files", delay=1, disable=None) as bar,
     ):
-        for _ in threads.map(lambda each: destination.s3.upload_file(str(each.path), each.bucket, each.key), files):
+        for _ in threads.map(lambda each: _send(destination.s3, each), files):
             bar.update()
     bodies = [each for each in uploads if not each.path]
     for each in bodies:
-        destination.s3.put_object(Bucket=each.bucket, Key=each.key, Body=each.body)
+        destination.s3.put_object(Bucket=each.bucket, Key=each.key, Body=each.body, Tagging=mark.header(mark.SUBMIT))
     return len(files) + len(bodies)
+
+
+def _send(s3: Any, upload: Upload) -> None:
+    s3.upload_file(str(upload.path), upload.bucket, upload.key, ExtraArgs={"Tagging": mark.header(mark.SUBMIT)})
 
 
 def split(uri: str) -> tuple[str, str]:

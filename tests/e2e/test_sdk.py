@@ -98,6 +98,25 @@ def test_sdk_v2_runs_on_the_paths_it_chooses_by_itself(server: Server, tmp_path:
     assert [line for line in said.splitlines() if "epoch=2 channel=train loss=0.333;" in line]
 
 
+def test_sdk_v2_tracks_experiments_and_shows_their_table(server: Server, tmp_path: Path):
+    seen = answer(typed(server, tmp_path, *program("v2", "v2_experiments.py", IMAGE)))
+
+    rows = {row["TrialComponentName"]: row for row in seen["rows"]}
+    inside, classic = (rows[f"{job}-aws-training-job"] for job in seen["jobs"])
+    assert (seen["runs"], seen["config"]["RunName"]) == (["by-run"], "workshop-by-run")
+    run = rows["workshop-by-run"]
+    assert (run["batch"], run["optimizer"], run["later"]) == (64.0, "adam", 1.0)
+    assert (run["loss - Count"], run["loss - Min"], run["loss - Last"]) == (3, LOSS, LOSS)
+    for row in (inside, classic):
+        assert (row["rate"], row["score - Count"], row["score - Max"]) == (0.1, 3, pytest.approx(0.8, abs=1e-6))
+        assert row["SageMaker.ModelArtifact - Value"].endswith("/output/model.tar.gz")
+        assert row["Experiments"] == ["workshop"]
+    (best,) = seen["best"]
+    assert (best["TrialComponentName"], best["DisplayName"]) == (classic["TrialComponentName"], "Training")
+    assert "batch" not in best
+    assert seen["left"] == []
+
+
 def test_sdk_v2_tunes_and_shows_tables_and_warm_starts(server: Server, tmp_path: Path):
     seen = answer(typed(server, tmp_path, *program("v2", "v2_tuner.py", IMAGE)))
 

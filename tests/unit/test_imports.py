@@ -89,10 +89,23 @@ MAY_IMPORT = {
         f"local_mode.tuning.{name}": {"local_mode.tuning"}
         for name in ("ranges", "objective", "median", "hyperband", "plan", "rules", "trial", "strategies", "endings")
     },
-    "local_mode.jobs.tracking": {"local_mode.jobs", "local_mode.errors", "mlflow"},
+    # Components are what records of jobs say; nothing of jobs is changed.
+    "local_mode.experiments": {
+        "local_mode.experiments", "local_mode.errors", "local_mode.jobs.database", "local_mode.jobs.record",
+        "local_mode.jobs.summary",
+    },
+    "local_mode.experiments.search": {"local_mode.errors"},
+    # What is sent is read from records, of training and of tuning jobs, and from what a listener wrote down.
+    "local_mode.tracking": {
+        "local_mode.tracking", "local_mode.errors", "local_mode.jobs.database", "local_mode.jobs.folder",
+        "local_mode.jobs.record", "local_mode.jobs.request", "local_mode.jobs.store", "local_mode.jobs.trace",
+    },
+    # What MLflow's store of this machine raises is SQLAlchemy's.
+    "local_mode.tracking.runs": {"local_mode.tracking", "local_mode.errors", "mlflow", "sqlalchemy"},
+    **{f"local_mode.tracking.{name}": set() for name in ("spool", "machine")},
     "local_mode.api": {
-        "local_mode.api", "local_mode.jobs", "local_mode.page", "local_mode.object_store", "local_mode.errors",
-        "botocore", "werkzeug",
+        "local_mode.api", "local_mode.jobs", "local_mode.experiments", "local_mode.page", "local_mode.object_store",
+        "local_mode.errors", "botocore", "werkzeug",
     },
     # It shows what the jobs say of themselves, and reads what they left.
     "local_mode.page": {"local_mode.page", "local_mode.jobs", "local_mode.errors", "werkzeug", "jinja2"},
@@ -210,8 +223,8 @@ assert threading.active_count() == 1, threading.enumerate()
 
 
 def test_every_module_imports_quietly_in_an_empty_environment():
-    # pictures and dali_pipelines bring libraries that are loud by themselves; the look at the source covers them.
-    loud = ("trainjob.dali_pipelines", "trainjob.pictures")
+    # pictures, dali_pipelines and runs bring libraries that are loud by themselves; the look at the source covers them.
+    loud = ("trainjob.dali_pipelines", "trainjob.pictures", "local_mode.tracking.runs")
     names = [name for name in MODULES if name.startswith(("trainjob", "local_mode")) and name not in loud]
     places = [str(REPOSITORY), str(REPOSITORY / "containers/common")]
     code = f"import sys; sys.path[:0] = {places}\n{QUIET}"

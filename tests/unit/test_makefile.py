@@ -1,6 +1,9 @@
+import os
 import re
 import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HIDDEN = {"host", "serving", "testing", "pytest"}
@@ -41,6 +44,31 @@ def test_data_are_prepared_in_the_form_given_or_else_in_their_own(tmp_path: Path
 
     assert run("DATASET=cub200") == "scripts/prepare_data.py cub200"
     assert run("FORMAT=tfrecord") == "scripts/prepare_data.py cifar10 --format tfrecord"
+
+
+@pytest.mark.parametrize(
+    ("typed", "handed"),
+    [
+        ([], []),
+        (["TRACK=1"], ["--track"]),
+        (["TRACK=http://there a"], ["--track", "http://there a"]),
+        (["MLFLOW_TRACKING_URI=http://there"], ["--track"]),
+        (["TRACK=http://here", "MLFLOW_TRACKING_URI=http://there"], ["--track", "http://here"]),
+    ],
+)
+@pytest.mark.parametrize("verb", ["local-train", "local-up"])
+def test_jobs_are_sent_to_mlflow_where_that_is_typed_or_set(
+    tmp_path: Path, verb: str, typed: list[str], handed: list[str]
+):
+    (tmp_path / "python").write_text("#!/bin/sh\n[ $3 = serve ] || [ $1 != -m ] && printf '%s|' \"$@\"\n")
+    (tmp_path / "python").chmod(0o755)
+    settings = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    command = ["make", verb, *typed, "PYTHON3=true", f"VENV={tmp_path}", "STAND_INS=none"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=settings)
+    arguments = done.stdout.split("|")[:-1]
+
+    assert arguments, done.stderr
+    assert (arguments[arguments.index("--track") :] if "--track" in arguments else []) == handed
 
 
 def test_job_is_submitted_with_what_was_typed_and_nothing_else(tmp_path: Path):

@@ -135,11 +135,13 @@ def test_database_of_before_tuning_jobs_is_brought_up_with_its_jobs_in_it(tmp_pa
     store = Store(tmp_path)
     store.put(job("a"))
     with closing(sqlite3.connect(store.path)) as database:
-        database.executescript("DROP TABLE tuning_jobs; DROP TABLE trials; PRAGMA user_version = 1")
+        for table in ("tuning_jobs", "trials", "entities", "associations"):
+            database.execute(f"DROP TABLE {table}")
+        database.execute("PRAGMA user_version = 1")
 
     assert store.get("a") == job("a")
     with closing(sqlite3.connect(store.path)) as database:
-        assert database.execute("SELECT count(*) FROM tuning_jobs, trials").fetchone() == (0,)
+        assert database.execute("SELECT count(*) FROM tuning_jobs, trials, entities").fetchone() == (0,)
         assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
 
 

@@ -137,7 +137,9 @@ def test_curves_are_stored_now_and_then_and_at_the_end(tmp_path):
     assert store.curves("a") is None
     clock.now += 11
     trace.metric("loss", 0.5, clock.now)
-    assert store.curves("a") == {"Metrics": {"loss": [[100.0, 1.0], [111.0, 0.5]]}, "Channels": {}}
+    stored = store.curves("a")
+    assert (stored["Metrics"], stored["Channels"]) == ({"loss": [[100.0, 1.0], [111.0, 0.5]]}, {})
+    assert (stored["Summaries"]["loss"]["count"], stored["Summaries"]["loss"]["mean"]) == (2, 0.75)
     trace.progress("train", 0, 7, Spent(starved=1.5), "algo-1")
     log = tmp_path / "log"
     log.write_text("no line end")

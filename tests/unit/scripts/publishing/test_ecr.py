@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 from botocore.stub import Stubber
 
+from scripts.cleaning import mark
 from scripts.publishing.aws import told
 from scripts.publishing.ecr import LIFECYCLE, Account, Ecr, find_account, of_host
 from scripts.publishing.errors import PublishError, TransientError
@@ -29,6 +30,7 @@ CREATED = {
     "imageTagMutability": "IMMUTABLE",
     "imageScanningConfiguration": {"scanOnPush": True},
     "encryptionConfiguration": {"encryptionType": "AES256"},
+    "tags": [mark.tag(mark.PUSH)],
 }
 
 
