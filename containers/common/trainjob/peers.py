@@ -1,4 +1,4 @@
-"""The launchers of a job's hosts, which watch one another: whoever loses one ends its program and says whose host it was.
+"""The launchers of a job's hosts watch one another: where one is lost the others end their programs, and name it.
 
 A framework's collective tells that a connection broke, or nothing at all, but not which host is at fault; and where a
 signal handler cannot run, in a collective that never returns, only another process can still act.
@@ -101,6 +101,7 @@ class Peers:
         """Of every other host: call the first, and wait until it lets all go."""
         env, first, reason = self._env, self._env.hosts[0], ""
         while time.monotonic() < deadline:
+            connection = None
             try:
                 connection = socket.create_connection((first, hosts.port(env)), timeout=BEAT_SECONDS * 5)
                 connection.sendall(f"hello {env.job_name} {env.current_host}\n".encode())
@@ -108,9 +109,10 @@ class Peers:
                     self._links[first] = _Link(connection, first, self._hear, self._gone)
                     return
                 reason = "it ended the connection"
-                connection.close()
             except OSError as error:  # not there yet, or its name does not resolve yet
                 reason = str(error)
+            if connection:
+                connection.close()
             time.sleep(_LOOK_SECONDS)
         raise PeerError(_absent([first], f" ({reason})"))
 
@@ -167,10 +169,11 @@ class _Link:
     def _read(self) -> None:
         held = b""
         try:
-            while block := self._connection.recv(_LINE_BYTES):
-                *lines, held = (held + block).split(b"\n")
-                for line in lines:
-                    self._hear(self._host, line.decode(errors="replace"))
+            with self._connection:
+                while block := self._connection.recv(_LINE_BYTES):
+                    *lines, held = (held + block).split(b"\n")
+                    for line in lines:
+                        self._hear(self._host, line.decode(errors="replace"))
             why = "its connection closed"
         except TimeoutError:
             why = f"nothing was heard of it for {SILENCE_SECONDS:g} s"

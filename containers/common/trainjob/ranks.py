@@ -1,4 +1,4 @@
-"""What the ranks of a job agree on: as many steps on each, the step to stop at, sums; by one sum that a framework lends.
+"""What a job's ranks agree on: as many steps on each, the step to stop at, sums; by one sum that a framework lends.
 
 A rank that went its own way would leave the others waiting in a collective. So each of them reaches each of these calls
 as often and in the same order as every other, whatever it has left to read and whether or not it was told to stop.
@@ -20,6 +20,8 @@ Values = NDArray[np.float64]
 Add = Callable[[Values], Values]
 """From each rank's values, in one dimension, to their sum over all ranks, the same to the bit on each."""
 
+NO_RECORD = "No host got a record of a channel: it is empty; check its S3Uri."
+"""What a program says where `together` came to its end at once."""
 _PIECE_BYTES = 16 << 20
 
 
@@ -29,7 +31,7 @@ class Ranks:
     def __init__(self, index: int = 0, count: int = 1, add: Add | None = None) -> None:
         """`add` is the framework's; a rank alone needs none."""
         if not 0 <= index < count or (count > 1) != (add is not None):
-            raise ValueError(f"rank {index} of {count}: the index must be below the count, and more than one need `add`")
+            raise ValueError(f"rank {index} of {count}: the index must be 0 to {count - 1}, and several need `add`")
         self.index, self.count, self._add = index, count, add
 
     @property

@@ -102,6 +102,7 @@ def resume(
     content = ranks.from_first(newest.path.read_bytes() if newest else b"")
     if not content:
         return None
+    name = newest.path.name if newest else "The first host's checkpoint"
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     try:
         model.load_state_dict(state["model"])
@@ -109,7 +110,7 @@ def resume(
         scaler.load_state_dict(state["scaler"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{newest.path.name if newest else 'the checkpoint'} does not fit this job ({str(error).splitlines()[0]}); give the hyperparameters of "
+            f"{name} does not fit this job ({str(error).splitlines()[0]}); give the hyperparameters of "
             "the job that wrote it, or another CheckpointConfig.S3Uri."
         ) from error
     torch.set_rng_state(state["rng"])

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from trainjob import channel, cub200, dali_pipelines, evaluation, hyperparameters, lifecycle, metrics
+from trainjob import channel, cub200, dali_pipelines, evaluation, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
+from trainjob.ranks import Ranks
 from trainjob.showing import Showing
 from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, models, photographs, saving
+from pytorch_job.ranks import joined, weights
 from pytorch_job.training import Recipe, Trainer
 
 log = logging.getLogger(__name__)
@@ -104,14 +106,20 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
     config = hyperparameters.parse(Config, env.hyperparameters)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with joined(env, device, stop) as ranks:
+        _run(env, stop, config, device, ranks)
+
+
+def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, ranks: Ranks) -> None:
     torch.manual_seed(config.seed)
     name, side = config.fitted(device)
 
     # --- data -------------------------------------------------------------------------------------
     showing = config.showing(side)
     make = functools.partial(photographs.decoder, choice=config.decoder, device=device)
-    train = showing.training(channel.find(env, "train", stop), make, photographs.OnDevice(device))
-    validation = showing.evaluation(channel.find(env, "validation", stop), make)
+    source, held_out = (channel.find(env, name, stop) for name in ("train", "validation"))
+    train = showing.training(source, make, photographs.OnDevice(device), hosts.share(env, source.config))
+    validation = showing.evaluation(held_out, make, hosts.share(env, held_out.config))
 
     # --- model ------------------------------------------------------------------------------------
     model = models.photograph_model(name, config.classes, side)
@@ -125,8 +133,10 @@ def main(env: JobEnvironment, stop: Stop) -> None:
 
     # --- resume -----------------------------------------------------------------------------------
     normalise = inputs.Normalise(device, config.memory_format, (cub200.MEAN, cub200.STD))
-    trainer = Trainer(config, model, optimizer, device, stop, open_epoch=photographs.epoch, normalise=normalise)
-    progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler)
+    trainer = Trainer(
+        config, model, optimizer, device, stop, open_epoch=photographs.epoch, normalise=normalise, ranks=ranks
+    )
+    progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler, ranks)
     if progress:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
     progress = progress or saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
@@ -135,21 +145,30 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     try:
         while progress.epoch < config.epochs:
             row = trainer.train_epoch(train, progress)
-            looked = photographs.evaluate(trainer, validation, config.classes, stop)
+            looked = photographs.evaluate(trainer, validation, config.classes, stop, ranks)
             row |= looked.metrics("validation")
             measured = {key: value for key, value in row.items() if ":" in key}
-            metrics.emit(measured, **{key: row[key] for key in row if key not in measured}, dropped=train.dropped)
+            report = {key: row[key] for key in row if key not in measured}
             progress.finish_epoch(row)
-            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+            if ranks.is_first:
+                metrics.emit(measured, **report, dropped=train.dropped)
+                saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
     except StopRequested:
-        path = saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
-        log.info("stopped in epoch %d after batch %d: %s", progress.epoch + 1, progress.batch, path)
+        if ranks.is_first:
+            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+        log.info("stopped in epoch %d after batch %d, step %d", progress.epoch + 1, progress.batch, progress.step)
         return
 
     # --- save -------------------------------------------------------------------------------------
     split = "test" if "test" in env.channels else "validation"
-    last = showing.evaluation(channel.find(env, split, stop), make) if split == "test" else validation
-    final = photographs.evaluate(trainer, last, config.classes, stop, evaluation.SHOWN)
+    last = validation
+    if split == "test":
+        asked = channel.find(env, split, stop)
+        last = showing.evaluation(asked, make, hosts.share(env, asked.config))
+    final = photographs.evaluate(trainer, last, config.classes, stop, ranks, evaluation.SHOWN)
+    ranks.check_equal(weights(model))
+    if not ranks.is_first:
+        return
     if split == "test":
         metrics.emit(final.metrics(split))
     labels, title = final.names(), f"{name} at {side} px"

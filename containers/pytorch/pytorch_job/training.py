@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from trainjob.errors import ChannelError, HyperparameterError
-from trainjob.ranks import Ranks
+from trainjob.ranks import NO_RECORD, Ranks
 from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, saving
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 15.0
 """Between two signs of life within an epoch."""
-_NO_RECORD = "No host got a record of a channel: it is empty; check its S3Uri."
 _RANK_SEEDS = 0x9E3779B97F4A7C15
 """Far apart, so that no rank's step has the seed of another's."""
 SCALINGS = {"none": lambda count: 1.0, "linear": float, "sqrt": math.sqrt}
@@ -153,7 +152,7 @@ class Trainer:
             StopRequested: The job was asked to stop; `progress` stands behind the last whole step.
         """
         begun, earlier = time.perf_counter(), progress.seen
-        # Sums stay on the device: reading one out every step would make a GPU wait for the host. The first rank's go on.
+        # Sums stay on the device: reading one out every step would make a GPU wait for the host. One rank's go on.
         first = self._ranks.is_first
         loss_sum = torch.tensor(progress.loss_sum if first else 0.0, dtype=torch.float64, device=self.device)
         correct = torch.tensor(progress.correct if first else 0, device=self.device)
@@ -176,7 +175,7 @@ class Trainer:
             raise
         self._add_up(progress, loss_sum, correct)
         if not progress.seen:
-            raise ChannelError(_NO_RECORD)
+            raise ChannelError(NO_RECORD)
         seconds = time.perf_counter() - begun
         return {
             "epoch": progress.epoch + 1,
@@ -195,7 +194,7 @@ class Trainer:
     ) -> tuple[Tensor | float, Tensor | int]:
         """One step, on a batch or, of a rank that ran dry, on none; its mean loss and its right answers, on the device.
 
-        Gradients are averaged over the ranks, each of which counts by `weight`: its records, in multiples of their mean.
+        Gradients are averaged over the ranks, each counting by `weight`: its records, in multiples of their mean.
         """
         recipe, alone = self._recipe, self._ranks.count == 1
         share = SCHEDULES[recipe.schedule](_position(progress, recipe.epochs), recipe.warmup)
@@ -262,7 +261,7 @@ class Trainer:
             stopped = True
         sums = self._ranks.total([loss_sum.item(), correct.item(), seen], stopped=stopped)
         if not sums[2]:
-            raise ChannelError(_NO_RECORD)
+            raise ChannelError(NO_RECORD)
         return {"validation:loss": float(sums[0] / sums[2]), "validation:accuracy": float(sums[1] / sums[2])}
 
 
