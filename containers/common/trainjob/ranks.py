@@ -67,10 +67,10 @@ class Ranks:
             batch, asked = None, False
             try:
                 batch = next(iterator, None)
+                if batch is not None or self.count > 1:
+                    stop.check()
             except StopRequested:
-                asked = True
-            if batch is not None or self.count > 1:
-                asked |= stop.requested
+                batch, asked = None, True
             mine = 0 if batch is None else size(batch)
             everyone = int(self.total(mine, stopped=asked))
             if not everyone:

@@ -11,10 +11,14 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from trainjob.dataset import Dataset
-from trainjob.stop import Stop
+from trainjob.errors import ChannelError
+from trainjob.ranks import NO_RECORD, Ranks
+from trainjob.stop import Stop, StopRequested
 
 from keras_job import inputs, models, saving
+from keras_job import ranks as among
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +26,7 @@ REPORT_SECONDS = 15.0
 """Between two signs of life within an epoch."""
 GPU_STEPS = 32
 """Steps a GPU does between two looks of the host at it: the stop flag, the end of the epoch."""
+SCALINGS = {"none": lambda count: 1.0, "linear": float, "sqrt": math.sqrt}
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 
 
@@ -58,6 +63,8 @@ class Recipe:
     """Move each image by up to so many pixels, 0 to 16. 4 suits fast."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """What convolutions compute in. `auto`: on a GPU bf16, or fp16 where it has no bf16; on a CPU fp32."""
+    learning_rate_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """What several hosts, whose batches add up, multiply the learning rate by: 1, their number, or its square root."""
     jit_compile: Literal["auto", "true", "false"] = "auto"
     """Compile the step with XLA. `auto`: on a GPU; on a CPU it takes five times as long."""
     steps_per_execution: int = 0
@@ -128,6 +135,7 @@ class Trainer:
         open_epoch: OpenEpoch | None = None,
         head: Sequence[keras.Variable] = (),
         head_factor: float = 1.0,
+        ranks: Ranks | None = None,
     ) -> None:
         """Without `open_epoch` a data set is CIFAR-10, batched by tf.data; with it, batches are made in Python and stay
         where they were made. The weights in `head` learn `head_factor` times as fast.
@@ -135,6 +143,7 @@ class Trainer:
         self._recipe, self._model, self._optimizer, self._strategy, self._stop = (
             recipe, model, optimizer, strategy, stop,
         )  # fmt: skip
+        self._ranks = ranks or Ranks()
         self._logits = models.to_logits(model)
         self._open_epoch = open_epoch
         self._head, self._head_factor = head, head_factor
@@ -149,6 +158,7 @@ class Trainer:
         self._replica_step: Any = self.step if alone else self._step
         self._replica_look = tf.function(self._look, jit_compile=compiled)
         self._train_some: Any = tf.function(self._train_steps) if by_tf_data else self._train_steps
+        self._step_together: Any = tf.function(self._share_step)
         self._evaluate_some = tf.function(self._evaluate_steps)
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
         self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
@@ -169,19 +179,26 @@ class Trainer:
             RecordError: Its bytes are not the data set's records.
             StopRequested: The job was asked to stop; `progress` stands behind the last whole step.
         """
-        self._check_shares(train)
         begun, earlier = time.perf_counter(), progress.seen
-        self._loss_sum.assign(progress.loss_sum)
-        self._correct.assign(progress.correct)
-        reported = begun
+        reported, alone = begun, self._ranks.count == 1
+        if alone:
+            self._check_shares(train)
+            self._loss_sum.assign(progress.loss_sum)
+            self._correct.assign(progress.correct)
+            calls = self._calls(train, progress.epoch, progress.batch, lambda rows: self._advance(rows, progress))
+        else:
+            calls = self._together(train, progress)
         try:
-            for _ in self._calls(train, progress.epoch, progress.batch, lambda rows: self._advance(rows, progress)):
+            for _ in calls:
                 if time.perf_counter() - reported > REPORT_SECONDS:
                     reported = time.perf_counter()
                     rate = (progress.seen - earlier) / (reported - begun)
                     log.info("epoch %d: %d images, %.0f images/s", progress.epoch + 1, progress.seen, rate)
         finally:
-            progress.loss_sum, progress.correct = float(self._loss_sum.numpy()), int(self._correct.numpy())
+            if alone:
+                progress.loss_sum, progress.correct = float(self._loss_sum.numpy()), int(self._correct.numpy())
+        if not progress.seen:
+            raise ChannelError(NO_RECORD)
         seconds = time.perf_counter() - begun
         return {
             "epoch": progress.epoch + 1,
@@ -201,15 +218,20 @@ class Trainer:
             RecordError: Its bytes are not the data set's records.
             StopRequested: The job was asked to stop; the epoch's training half is done and need not be repeated.
         """
-        for sums in (self._loss_sum, self._confusion):
-            sums.assign(tf.zeros_like(sums))
-        for _ in self._calls(validation, 0, 0, self._evaluate_some):
-            pass
-        confusion = self._confusion.numpy()
+        if self._ranks.count == 1:
+            for sums in (self._loss_sum, self._confusion):
+                sums.assign(tf.zeros_like(sums))
+            for _ in self._calls(validation, 0, 0, self._evaluate_some):
+                pass
+            loss_sum, confusion = float(self._loss_sum.numpy()), self._confusion.numpy()
+        else:
+            loss_sum, confusion = self._look_together(validation)
         progress.confusion = confusion.tolist()
         seen = int(confusion.sum())
+        if not seen:
+            raise ChannelError(NO_RECORD)
         return {
-            "validation:loss": float(self._loss_sum.numpy()) / seen,
+            "validation:loss": loss_sum / seen,
             "validation:accuracy": float(np.trace(confusion)) / seen,
         }
 
@@ -284,27 +306,103 @@ class Trainer:
                 self._done.assign_add(1)
                 self._seen.assign_add(tf.cast(self._total(count), tf.int64))
 
+    def _together(self, dataset: Any, progress: saving.Progress) -> Iterator[None]:
+        """Steps of all ranks until none has a batch; a rank that ran dry takes them on a record that does not count."""
+        recipe, nothing = self._recipe, self._nothing(dataset)
+        first = self._ranks.is_first
+        loss_sum, correct = (progress.loss_sum, progress.correct) if first else (0.0, 0)
+        scaling = SCALINGS[recipe.learning_rate_scaling](self._ranks.count)
+        batches = self._batches(dataset, progress.epoch, progress.batch)
+        try:
+            for batch, mine, everyone in self._ranks.together(batches, _records, self._stop):
+                share = SCHEDULES[recipe.schedule](_position(progress, recipe.epochs, 0), recipe.warmup)
+                step, rate = progress.step, recipe.learning_rate * share * scaling
+                given = tf.constant(step), tf.constant(rate, tf.float32), tf.constant([mine, everyone], tf.float32)
+                loss, hits = self._step_together(*(nothing if batch is None else batch), *given)
+                if mine:
+                    loss_sum, correct = loss_sum + float(loss), correct + int(hits)
+                progress.seen += everyone
+                progress.batch, progress.step = progress.batch + 1, progress.step + 1
+                yield
+        except StopRequested:
+            self._add_up(progress, loss_sum, correct)  # on all ranks, as all of them stop before the same step
+            raise
+        self._add_up(progress, loss_sum, correct)
+
+    def _add_up(self, progress: saving.Progress, loss_sum: float, correct: int) -> None:
+        sums = self._ranks.total([loss_sum, correct])
+        progress.loss_sum, progress.correct = float(sums[0]), int(sums[1])
+
+    def _look_together(self, validation: Any) -> tuple[float, NDArray[np.int64]]:
+        """Loss and confusion matrix over all ranks' records; no rank waits for another before its last."""
+        loss_sum, confusion, stopped = 0.0, np.zeros(self._confusion.shape, np.int64), False
+        try:
+            for batch in self._batches(validation, 0, 0):
+                self._stop.check()
+                loss, pairs = self._replica_look(*batch)
+                loss_sum, confusion = loss_sum + float(loss), confusion + pairs.numpy()
+        except StopRequested:
+            stopped = True
+        sums = self._ranks.total([loss_sum, *confusion.ravel()], stopped=stopped)
+        return float(sums[0]), sums[1:].reshape(confusion.shape).astype(np.int64)
+
+    def _batches(self, dataset: Any, number: int, skipped: int) -> Iterator[inputs.Batch]:
+        """This rank's batches, one by one."""
+        if self._open_epoch is not None:
+            made = self._open_epoch(dataset, number, skipped, tf.distribute.get_strategy())
+            while made.get_next_as_optional().has_value():
+                yield made.get_value()
+            return
+        epochs = self._epochs.setdefault(id(dataset), (inputs.Epochs(dataset), None))[0]
+        epochs.number = number
+        try:
+            yield from itertools.islice(epochs.rows, skipped, None)
+        except tf.errors.OpError as error:
+            raise epochs.raised(error) from None
+
+    def _nothing(self, dataset: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """A batch of one blank record, as the step takes it."""
+        if self._open_epoch is None:
+            return tf.zeros((1, dataset.record_bytes), tf.uint8), tf.zeros((1,), tf.bool)
+        return tf.zeros((1, *self._model.input_shape[1:]), tf.uint8), tf.zeros((1,), tf.int64)
+
+    def _share_step(
+        self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, counts: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One step among ranks, `counts` being this one's records and everyone's; its summed loss, its right answers."""
+        loss_sum, correct, _ = self._strategy.run(self._step, (rows, channels_last, step, rate, counts))
+        return loss_sum, correct
+
     def _step(
-        self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor
+        self,
+        rows: tf.Tensor,
+        channels_last: tf.Tensor,
+        step: tf.Tensor,
+        rate: tf.Tensor,
+        counts: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """One step on a batch; its summed loss, its right answers and its records."""
         recipe, variables = self._recipe, self._model.trainable_variables
         images, labels = self._split(rows, channels_last)
         # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
+        seed = among.seed(recipe.seed, self._ranks.index)
         if recipe.flip:
-            images = inputs.flip(images, tf.stack((recipe.seed, 2 * step)))
+            images = inputs.flip(images, tf.stack((seed, 2 * step)))
         if recipe.crop_padding:
-            images = inputs.crop(images, tf.stack((recipe.seed, 2 * step + 1)), recipe.crop_padding)
+            images = inputs.crop(images, tf.stack((seed, 2 * step + 1)), recipe.crop_padding)
         with tf.GradientTape() as tape:
             logits = self._logits(images, training=True)
             losses = _cross_entropy(labels, logits, recipe.label_smoothing)
-            loss = tf.reduce_mean(losses) / self._strategy.num_replicas_in_sync
+            loss = tf.reduce_mean(losses)
+            loss *= 1 / self._strategy.num_replicas_in_sync if counts is None else counts[0] / counts[1]
             scaled = self._optimizer.scale_loss(loss)
         self._optimizer.learning_rate = rate
         before = [tf.identity(variable.value) for variable in self._head]
         self._optimizer.apply(tape.gradient(scaled, variables), variables)
         for variable, old in zip(self._head, before, strict=True):  # whatever the optimizer: its way, some times as far
             variable.assign(old + self._head_factor * (variable - old))
+        if counts is not None:
+            among.share_means(self._model, counts[0] / counts[1])
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, tf.int32))
         return tf.reduce_sum(losses), correct, tf.shape(labels)[0]
 
@@ -331,6 +429,10 @@ class Trainer:
 
     def _total(self, value: Any) -> tf.Tensor:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+
+
+def _records(batch: inputs.Batch) -> int:
+    return int(batch[1].shape[0])
 
 
 def _as_they_are(images: tf.Tensor, labels: tf.Tensor) -> inputs.Batch:
