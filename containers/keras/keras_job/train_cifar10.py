@@ -19,7 +19,8 @@ from trainjob.stop import Stop, StopRequested
 
 from keras_job import inputs, models, saving
 from keras_job.ranks import joined, spread_seeds, weights
-from keras_job.training import Recipe, Trainer, has_gpu
+from keras_job.recipe import Recipe, has_gpu
+from keras_job.training import Trainer
 
 log = logging.getLogger(__name__)
 

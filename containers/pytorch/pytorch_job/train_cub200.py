@@ -20,7 +20,8 @@ from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, models, photographs, saving
 from pytorch_job.ranks import joined, weights
-from pytorch_job.training import Recipe, Trainer
+from pytorch_job.recipe import Recipe
+from pytorch_job.training import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,68 @@
+"""Two hosts as two processes against one: the same steps, whoever has the records, is stopped or has none."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SECONDS = 150  # of a busy machine; idle it takes 10
+
+
+def start(folder: Path, rank: int, count: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.unit.pytorch_job.several_hosts", str(folder), str(rank), str(count)]
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict:
+    """What every host found, by number of hosts."""
+    result = {}
+    for count in (1, 2):
+        folder = tmp_path_factory.mktemp(f"hosts-{count}")
+        with ExitStack() as left:
+            processes = [left.enter_context(start(folder, rank, count)) for rank in range(count)]
+            for process in processes:
+                left.callback(process.kill)
+            for process in processes:
+                out, _ = process.communicate(timeout=SECONDS)
+                assert process.returncode == 0, out.decode()
+        result[count] = [json.loads((folder / f"{rank}-of-{count}.json").read_text()) for rank in range(count)]
+    return result
+
+
+def losses(hosts: list[dict], kind: str) -> np.ndarray:
+    return np.sum([host[kind]["losses"] for host in hosts], 0)
+
+
+@pytest.mark.parametrize(("kind", "at_last"), [("Recording", 1e-3), ("Double", 1e-5)])
+def test_two_hosts_take_the_steps_that_one_takes_with_their_batches_together(found, kind, at_last):
+    one, two = losses(found[1], kind), losses(found[2], kind)
+    assert len(one) == len(two) == 50
+    assert abs(two[0] - one[0]) <= 1e-6 * one[0]
+    gradients = [np.array(host[kind]["gradients"]) for host in (found[1][0], *found[2])]
+    assert np.array_equal(gradients[1], gradients[2])
+    assert np.linalg.norm(gradients[1] - gradients[0]) <= 1e-6 * np.linalg.norm(gradients[0])
+    assert abs(two[-1] - one[-1]) <= at_last * one[-1]
+    assert one[0] != one[-1], "it learns"
+
+
+def test_host_that_gets_no_object_takes_every_step_and_spoils_no_running_mean(found):
+    first, last = (host["uneven"] for host in found[2])
+    assert first["step"] == 4  # of 32, by the 101 records of the first
+    assert first["finite"]
+    assert first["weights"]
+    assert last == {"step": None, "weights": [], "finite": True}, "the first alone writes"
+
+
+def test_stop_of_one_host_ends_both_at_one_step_and_resumed_they_end_as_if_never_stopped(found):
+    first, last = (host["interrupted"] for host in found[2])
+    assert first["stopped"] == {"step": 4, "weights": [], "finite": True}
+    assert last["stopped"]["step"] is None
+    assert first["resumed"] == first["whole"]
+    assert first["whole"]["weights"]
