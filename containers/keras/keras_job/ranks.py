@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from trainjob import lifecycle
 from trainjob.environment import JobEnvironment
 from trainjob.errors import PeerError
 from trainjob.peers import SILENCE_SECONDS
@@ -43,7 +44,9 @@ def joined(env: JobEnvironment, stop: Stop) -> Iterator[tuple[Ranks, tf.distribu
         log.warning("of this host's %d GPUs one is used, as the job has several hosts", len(gpus))
         tf.config.set_visible_devices(gpus[:1], "GPU")
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        logging.getLogger("tensorflow").setLevel(logging.WARNING)  # it tells of every collective it makes
+        with lifecycle.undisturbed():  # it takes SIGTERM for itself
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
         log.info("rank %d of %d", env.rank, len(env.hosts))
         ranks = Ranks(env.rank, len(env.hosts), _Add(strategy))
         yield ranks, strategy

@@ -104,9 +104,9 @@ def run_program(job: Job, env: JobEnvironment, stop: Stop | None = None) -> dict
 
 def train_unevenly(folder: Path, rank: int, count: int) -> dict:
     """A program whose last host gets no object at all, and the first two."""
-    job = Job(folder / f"uneven-{rank}", FILE, model="resnet", epochs="1")
-    objects = [[records(70, 1), records(31, 2)], [records(40, 3)], []]
-    job.content = {"train": objects[rank if rank < count - 1 else 2], "validation": objects[1 if rank == 0 else 2]}
+    job = Job(folder / f"uneven-{rank}", FILE, model="resnet", epochs="1", batch_size="8")
+    objects = [records(20, 1), records(11, 2)] if rank < count - 1 else []
+    job.content = {"train": objects, "validation": objects[:1]}
     return run_program(job, environment(job, "uneven", rank, count, sharded=True))
 
 

@@ -54,7 +54,7 @@ def test_two_hosts_take_the_steps_that_one_takes_with_their_batches_together(fou
 
 def test_host_that_gets_no_object_takes_every_step_and_spoils_no_running_mean(found):
     first, last = (host["uneven"] for host in found[2])
-    assert first["step"] == 4  # of 32, by the 101 records of the first
+    assert first["step"] == 4  # of 8, by the 31 records of the first
     assert first["finite"]
     assert first["weights"]
     assert last == {"step": None, "weights": [], "finite": True}, "the first alone writes"
