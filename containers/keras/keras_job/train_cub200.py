@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainjob import channel, cub200, dali_pipelines, evaluation, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
 from trainjob.ranks import Ranks
-from trainjob.showing import Showing
+from trainjob.showing import Showing, Shown
 from trainjob.stop import Stop, StopRequested
 
 from keras_job import models, photographs, saving
@@ -113,18 +113,12 @@ def main(env: JobEnvironment, stop: Stop) -> None:
         _run(env, stop, config, ranks, strategy)
 
 
-def _run(  # noqa: PLR0915 - one story, read from top to bottom
-    env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy: tf.distribute.Strategy
-) -> None:
+def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy: tf.distribute.Strategy) -> None:
     keras.utils.set_random_seed(config.seed)
     name, side = config.fitted()
 
     # --- data -------------------------------------------------------------------------------------
-    showing = config.showing(side)
-    make = functools.partial(photographs.decoder, choice=config.decoder)
-    source, held_out = (channel.find(env, name, stop) for name in ("train", "validation"))
-    train = showing.training(source, make, photographs.OnDevice(), hosts.share(env, source.config))
-    validation = showing.evaluation(held_out, make, hosts.share(env, held_out.config))
+    train, validation, last = _channels(env, stop, config, side)
 
     # --- model ------------------------------------------------------------------------------------
     pretrained = "pretrained" in env.channels
@@ -168,10 +162,6 @@ def _run(  # noqa: PLR0915 - one story, read from top to bottom
 
     # --- save -------------------------------------------------------------------------------------
     split = "test" if "test" in env.channels else "validation"
-    last = validation
-    if split == "test":
-        asked = channel.find(env, split, stop)
-        last = showing.evaluation(asked, make, hosts.share(env, asked.config))
     final = photographs.evaluate(trainer, last, config.classes, stop, ranks, evaluation.SHOWN)
     ranks.check_equal(weights(model))
     if not ranks.is_first:
@@ -182,6 +172,18 @@ def _run(  # noqa: PLR0915 - one story, read from top to bottom
     saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
     saving.save_record(env.paths, title, progress, labels)
     evaluation.save(env.paths.output_data, title, final, labels, split)
+
+
+def _channels(env: JobEnvironment, stop: Stop, config: Config, side: int) -> tuple[Shown, Shown, Shown]:
+    """This host's share of what is trained on, validated with, and shown to the finished model."""
+    showing = config.showing(side)
+    make = functools.partial(photographs.decoder, choice=config.decoder)
+    names = ("train", "validation", *(["test"] if "test" in env.channels else []))
+    found = {name: channel.find(env, name, stop) for name in names}
+    shares = {name: hosts.share(env, each.config) for name, each in found.items()}
+    train = showing.training(found["train"], make, photographs.OnDevice(), shares["train"])
+    looked = {name: showing.evaluation(found[name], make, shares[name]) for name in found if name != "train"}
+    return train, looked["validation"], looked.get("test", looked["validation"])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import torch
 from trainjob import channel, cub200, dali_pipelines, evaluation, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
 from trainjob.ranks import Ranks
-from trainjob.showing import Showing
+from trainjob.showing import Showing, Shown
 from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, models, photographs, saving
@@ -116,11 +116,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
     name, side = config.fitted(device)
 
     # --- data -------------------------------------------------------------------------------------
-    showing = config.showing(side)
-    make = functools.partial(photographs.decoder, choice=config.decoder, device=device)
-    source, held_out = (channel.find(env, name, stop) for name in ("train", "validation"))
-    train = showing.training(source, make, photographs.OnDevice(device), hosts.share(env, source.config))
-    validation = showing.evaluation(held_out, make, hosts.share(env, held_out.config))
+    train, validation, last = _channels(env, stop, config, side, device)
 
     # --- model ------------------------------------------------------------------------------------
     model = models.photograph_model(name, config.classes, side)
@@ -162,10 +158,6 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
 
     # --- save -------------------------------------------------------------------------------------
     split = "test" if "test" in env.channels else "validation"
-    last = validation
-    if split == "test":
-        asked = channel.find(env, split, stop)
-        last = showing.evaluation(asked, make, hosts.share(env, asked.config))
     final = photographs.evaluate(trainer, last, config.classes, stop, ranks, evaluation.SHOWN)
     ranks.check_equal(weights(model))
     if not ranks.is_first:
@@ -176,6 +168,20 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
     saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
     saving.save_record(env.paths, title, progress.history)
     evaluation.save(env.paths.output_data, title, final, labels, split)
+
+
+def _channels(
+    env: JobEnvironment, stop: Stop, config: Config, side: int, device: torch.device
+) -> tuple[Shown, Shown, Shown]:
+    """This host's share of what is trained on, validated with, and shown to the finished model."""
+    showing = config.showing(side)
+    make = functools.partial(photographs.decoder, choice=config.decoder, device=device)
+    names = ("train", "validation", *(["test"] if "test" in env.channels else []))
+    found = {name: channel.find(env, name, stop) for name in names}
+    shares = {name: hosts.share(env, each.config) for name, each in found.items()}
+    train = showing.training(found["train"], make, photographs.OnDevice(device), shares["train"])
+    looked = {name: showing.evaluation(found[name], make, shares[name]) for name in found if name != "train"}
+    return train, looked["validation"], looked.get("test", looked["validation"])
 
 
 if __name__ == "__main__":

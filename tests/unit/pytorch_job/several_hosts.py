@@ -3,9 +3,7 @@
 python -m tests.unit.pytorch_job.several_hosts FOLDER RANK COUNT
 """
 
-import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -14,10 +12,11 @@ import torch
 from pytorch_job import inputs, models, ranks, recipe, saving, train_cifar10, training
 from torch import Tensor, nn
 from trainjob import channel, checkpoint, hosts
-from trainjob.contract import FILE, SHARDED
+from trainjob.contract import FILE
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
 
+from tests.several_hosts import StopAt, environment
 from tests.small_job import Job, records
 
 STEPS, BATCH = 50, 32
@@ -44,32 +43,6 @@ class Double(Recording):
 
     def _logits(self, images: Tensor, model: nn.Module) -> Tensor:
         return model(images.double())
-
-
-class StopAt(Stop):
-    """A stop of this host alone, once it has been looked at so often."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._looks = looks
-
-    def check(self) -> None:
-        self._looks -= 1
-        if self._looks < 0:
-            self.request()
-        super().check()
-
-
-def environment(job: Job, name: str, rank: int, count: int, *, sharded: bool = False) -> JobEnvironment:
-    """The job as one of its hosts sees it, which is told where the others are."""
-    env, names = job.environment(), tuple(f"127.0.0.{2 + rank}" for rank in range(count))
-    kind = {"distribution": SHARDED} if sharded else {}
-    channels = {name: dataclasses.replace(each, **kind) for name, each in env.channels.items()}
-    told = {"hosts": names, "current_host": names[rank], "network_interface": "lo"}
-    name = f"{job.paths.base.parents[1]}-{name}"  # the same on all hosts, and no other run's: it decides the ports
-    env = dataclasses.replace(env, channels=channels, job_name=name, **told)
-    os.environ.update(hosts.variables(env, ["lo"]))
-    return env
 
 
 def train_evenly(folder: Path, rank: int, count: int, kind: type[Recording]) -> dict:
@@ -131,7 +104,7 @@ def main() -> None:
     found = {kind.__name__: train_evenly(folder, rank, count, kind) for kind in (Recording, Double)}
     if count > 1:
         found |= {"uneven": train_unevenly(folder, rank, count), "interrupted": train_interrupted(folder, rank, count)}
-    (Path(sys.argv[1]) / f"{rank}-of-{count}.json").write_text(json.dumps(found))
+    (Path(sys.argv[1]) / f"{rank}.json").write_text(json.dumps(found))
     assert np.isfinite(found["Recording"]["losses"]).all()
 
 

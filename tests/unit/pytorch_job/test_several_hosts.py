@@ -1,39 +1,16 @@
 """Two hosts as two processes against one: the same steps, whoever has the records, is stopped or has none."""
 
-import json
-import os
-import subprocess
-import sys
-from contextlib import ExitStack
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[3]
-SECONDS = 150  # of a busy machine; idle it takes 10
-
-
-def start(folder: Path, rank: int, count: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.unit.pytorch_job.several_hosts", str(folder), str(rank), str(count)]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+from tests.several_hosts import run
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict:
     """What every host found, by number of hosts."""
-    result = {}
-    for count in (1, 2):
-        folder = tmp_path_factory.mktemp(f"hosts-{count}")
-        with ExitStack() as left:
-            processes = [left.enter_context(start(folder, rank, count)) for rank in range(count)]
-            for process in processes:
-                left.callback(process.kill)
-            for process in processes:
-                out, _ = process.communicate(timeout=SECONDS)
-                assert process.returncode == 0, out.decode()
-        result[count] = [json.loads((folder / f"{rank}-of-{count}.json").read_text()) for rank in range(count)]
-    return result
+    folder = tmp_path_factory.mktemp
+    return {count: run("tests.unit.pytorch_job.several_hosts", folder(f"of-{count}"), count) for count in (1, 2)}
 
 
 def losses(hosts: list[dict], kind: str) -> np.ndarray:
