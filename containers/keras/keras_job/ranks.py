@@ -96,7 +96,8 @@ def share_means(model: keras.Model, weight: tf.Tensor) -> None:
     means = [variable for variable in model.non_trainable_variables if variable.name in _MEANS]
     if not means:
         return
-    whole = tf.concat([tf.reshape(variable.value, (-1,)) for variable in means], 0) * weight
+    whole = tf.concat([tf.reshape(variable.value, (-1,)) for variable in means], 0)
+    whole *= tf.cast(weight, whole.dtype)
     whole = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, whole)
     parts = tf.split(whole, [int(np.prod(variable.shape)) for variable in means])
     for variable, mean in zip(means, parts, strict=True):

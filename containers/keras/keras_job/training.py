@@ -231,7 +231,7 @@ class Trainer:
             for batch, mine, everyone in self._ranks.together(batches, _records, self._stop):
                 share = SCHEDULES[recipe.schedule](_position(progress, recipe.epochs, 0), recipe.warmup)
                 step, rate = progress.step, recipe.learning_rate * share * scaling
-                given = tf.constant(step), tf.constant(rate, tf.float32), tf.constant([mine, everyone], tf.float32)
+                given = tf.constant(step), tf.constant(rate, tf.float32), tf.constant([mine, everyone], tf.float64)
                 loss, hits = self._step_together(*(nothing if batch is None else batch), *given)
                 if mine:
                     loss_sum, correct = loss_sum + float(loss), correct + int(hits)
@@ -308,7 +308,8 @@ class Trainer:
             logits = self._logits(images, training=True)
             losses = _cross_entropy(labels, logits, recipe.label_smoothing)
             loss = tf.reduce_mean(losses)
-            loss *= 1 / self._strategy.num_replicas_in_sync if counts is None else counts[0] / counts[1]
+            alone = 1 / self._strategy.num_replicas_in_sync
+            loss *= alone if counts is None else tf.cast(counts[0] / counts[1], loss.dtype)
             scaled = self._optimizer.scale_loss(loss)
         self._optimizer.learning_rate = rate
         before = [tf.identity(variable.value) for variable in self._head]
@@ -359,7 +360,7 @@ def _position(progress: saving.Progress, epochs: int, ahead: int) -> float:
 
 
 def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Of each record, in float32."""
+    """Of each record, in the precision of the logits."""
     classes = logits.shape[-1]
-    targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    targets = tf.one_hot(labels, classes, dtype=logits.dtype) * (1 - smoothing) + smoothing / classes
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)

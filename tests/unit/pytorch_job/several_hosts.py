@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from pytorch_job import inputs, models, ranks, recipe, saving, train_cifar10, training
 from torch import Tensor, nn
@@ -97,16 +96,15 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
     return found | {"resumed": run_program(job, environment(job, "resumed", rank, count))}
 
 
-def main() -> None:
-    folder, rank, count = Path(sys.argv[1]) / sys.argv[2], int(sys.argv[2]), int(sys.argv[3])
-    folder.mkdir(parents=True)
-    torch.set_num_threads(1)
+def work(folder: Path, rank: int, count: int) -> dict:
+    """All that this host does in its own folder; what it found."""
     found = {kind.__name__: train_evenly(folder, rank, count, kind) for kind in (Recording, Double)}
     if count > 1:
         found |= {"uneven": train_unevenly(folder, rank, count), "interrupted": train_interrupted(folder, rank, count)}
-    (Path(sys.argv[1]) / f"{rank}.json").write_text(json.dumps(found))
-    assert np.isfinite(found["Recording"]["losses"]).all()
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    of_all, number, many = Path(sys.argv[1]), *map(int, sys.argv[2:])
+    (of_all / f"{number}.json").write_text(json.dumps(work(of_all / str(number), number, many)))

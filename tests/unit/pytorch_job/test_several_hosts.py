@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from tests.several_hosts import run
+from tests.unit.pytorch_job import several_hosts
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict:
     """What every host found, by number of hosts."""
-    folder = tmp_path_factory.mktemp
-    return {count: run("tests.unit.pytorch_job.several_hosts", folder(f"of-{count}"), count) for count in (1, 2)}
+    alone, together = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("together")
+    two = run("tests.unit.pytorch_job.several_hosts", together, 2)
+    return {1: [several_hosts.work(alone, 0, 1)], 2: two}
 
 
 def losses(hosts: list[dict], kind: str) -> np.ndarray:
