@@ -284,18 +284,24 @@ class Trainer:
         self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, counts: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """One step among ranks, `counts` being this one's records and everyone's; its summed loss and hits."""
-        loss_sum, correct, _ = self._strategy.run(self._step, (rows, channels_last, step, rate, counts))
+        loss_sum, correct, _ = self._strategy.run(self._learn, (rows, channels_last, step, rate, counts))
         return loss_sum, correct
 
     def _step(
+        self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """One step on a batch; its summed loss, its right answers and its records."""
+        return self._learn(rows, channels_last, step, rate, None)
+
+    def _learn(
         self,
         rows: tf.Tensor,
         channels_last: tf.Tensor,
         step: tf.Tensor,
         rate: tf.Tensor,
-        counts: tf.Tensor | None = None,
+        counts: tf.Tensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """One step on a batch; its summed loss, its right answers and its records."""
+        """The same, alone or, with `counts`, among ranks."""
         recipe, variables = self._recipe, self._model.trainable_variables
         images, labels = self._split(rows, channels_last)
         # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
