@@ -12,6 +12,7 @@ FORMAT ?=
 RUNTIME ?= auto
 DATA ?=
 EPOCHS ?=
+HOSTS ?= 1
 HP ?=
 PYTHON ?=
 PORT ?= 4640
@@ -41,7 +42,7 @@ ALLOW_DIRTY ?=
 TRACK ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
-export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON PORT DIST DEVICE REGISTRY FAIL_ON KMS_KEY
+export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HOSTS HP PYTHON PORT DIST DEVICE REGISTRY FAIL_ON KMS_KEY
 export TRACK EXPERIMENTS_PORT JOB BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
@@ -64,10 +65,10 @@ WITH_KERAS = framework=$$($(ENVIRONMENT) keras --python "$$PYTHON") && TF_CPP_MI
 
 ##@ Train
 .PHONY: local-train
-local-train: $(if $(TRACKED),serving,host) ## run a training job on this machine; FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HP PYTHON TRACK
+local-train: $(if $(TRACKED),serving,host) ## run a training job on this machine; FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HOSTS HP PYTHON TRACK
 	@exec $(VENV)/python scripts/local_train.py --framework "$$FRAMEWORK" --dataset "$$DATASET" \
 		--input-mode "$$INPUT_MODE" --format "$$FORMAT" --runtime "$$RUNTIME" --data "$$DATA" --epochs "$$EPOCHS" \
-		--hyperparameters "$$HP" --python "$$PYTHON" $(TRACKED)
+		--hosts "$$HOSTS" --hyperparameters "$$HP" --python "$$PYTHON" $(TRACKED)
 
 .PHONY: experiments
 experiments: serving ## the jobs of this machine as runs, in MLflow's page; EXPERIMENTS_PORT

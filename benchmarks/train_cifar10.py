@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pytorch_job import inputs, models, saving
-from pytorch_job.training import Recipe, Trainer
+from pytorch_job.recipe import Recipe
+from pytorch_job.training import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from trainjob import channel, cifar10

@@ -30,7 +30,8 @@ import numpy as np
 import tensorflow as tf
 from keras_job import inputs, models, saving
 from keras_job.inputs import Epochs
-from keras_job.training import Recipe, Trainer
+from keras_job.recipe import Recipe
+from keras_job.training import Trainer
 from numpy.typing import NDArray
 from trainjob import cifar10
 from trainjob.dataset import Dataset

@@ -44,6 +44,8 @@ class LocalJob:
     """Of all channels but `code`."""
     code: Path | None = None
     """Folder of the channel `code`, in File mode: a script of the user's own."""
+    hosts: int = 1
+    """As many hosts train together."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that the request gives the container."""
     state: Path = STATE
@@ -70,7 +72,7 @@ def build_request(job: LocalJob, name: str) -> dict[str, Any]:
         "InputDataConfig": channels,
         "OutputDataConfig": {"S3OutputPath": _folder_uri(job.state / "output")},
         "CheckpointConfig": {"S3Uri": _folder_uri(job.state / "jobs" / name / "checkpoints")},
-        "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+        "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": job.hosts, "VolumeSizeInGB": 30},
         "StoppingCondition": {"MaxRuntimeInSeconds": 86_400},
     }
 

@@ -32,6 +32,8 @@ from scripts.datasets.shards import Sharding
 from scripts.environments.environment import ROOT, SetupError, say, shown
 from scripts.local_job import STATE, LocalJob, hand_over
 
+MOST_HOSTS = 64
+
 
 class UsageError(Exception):
     """What was typed cannot be a job."""
@@ -87,6 +89,7 @@ def plan(arguments: argparse.Namespace) -> LocalJob:
         attributes=ATTRIBUTES if lines else (),
         hyperparameters={"dataset": arguments.dataset} | dataset.hyperparameters(manifest) | hyperparameters,
         metrics=dataset.METRICS,
+        hosts=_hosts(arguments.hosts),
         state=arguments.state,
     )
 
@@ -110,6 +113,12 @@ def read_hyperparameters(text: str) -> dict[str, str]:
             raise UsageError(f"HP gives {key} twice, {result[key]} and {value}; give it once")
         result[key] = value
     return result
+
+
+def _hosts(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_HOSTS:
+        raise UsageError(f"HOSTS={text} is no number of hosts; give 1 to {MOST_HOSTS}")
+    return int(text)
 
 
 def find_data(dataset: str, given: str, state: Path, form: Form | None = None) -> Path:
@@ -186,6 +195,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--format", default="", help="of the records (the data set's own)")
     parser.add_argument("--runtime", default="auto", help="auto, docker or process (%(default)s)")
     parser.add_argument("--data", default="", metavar="DIR", help="folder of the published files, or its parent")
+    parser.add_argument("--hosts", default="1", metavar="N", help="hosts that train together (%(default)s)")
     parser.add_argument("--epochs", default="", metavar="N", help="passes over the data (the program's default)")
     parser.add_argument("--hyperparameters", default="", metavar="HP", help="\"key=value key2='a b'\"")
     parser.add_argument("--python", default="", metavar="PYTHON", help="interpreter that has the framework")

@@ -105,9 +105,15 @@ class Execution:
         return Ended(exit_code=(self._failed and self._failed.exit_code) or 0, stopped_by=stopped_by)
 
     def failure_text(self) -> str | None:
-        """What the failed program wrote to output/failure, after `collect`; None if nothing."""
+        """What the failed program wrote to output/failure, after `collect`; None if nothing.
+
+        Of one of several hosts that wrote nothing, as one that was killed: which it was.
+        """
         texts = (opt_ml.failure_text(host.paths) for host in ([self._failed] if self._failed else self._hosts))
-        return next((text for text in texts if text is not None), None)
+        text = next((text for text in texts if text is not None), None)
+        if text is None and self._failed is not None and len(self._hosts) > 1:
+            return f"host {self._failed.name} ended without a word in output/failure"
+        return text
 
     def collect(self) -> None:
         """Bring back artifacts, TensorBoard's files and checkpoints.

@@ -1,12 +1,13 @@
 """A channel of the job, whatever its input mode: epoch n as a stream of bytes."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from trainjob.ahead import NextFifo
-from trainjob.contract import INPUT_MODES, PIPE, Paths
+from trainjob.contract import INPUT_MODES, PIPE, SHARDED, Paths
 from trainjob.environment import ChannelConfig, JobEnvironment
 from trainjob.errors import ChannelError
 from trainjob.framing.fixed import ByteStream
@@ -19,7 +20,8 @@ class FileStream:
 
     def __init__(self, files: list[Path]) -> None:
         self._rest = iter(files)
-        self._file = open(next(self._rest), "rb", buffering=0)  # noqa: SIM115, PTH123 - closed by close(), one open at a time
+        first = next(self._rest, os.devnull)  # of no file there is nothing to read
+        self._file = open(first, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed by close(), one open at a time
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill the start of `buffer`; the number of bytes, 0 after the last file's last byte."""
@@ -111,7 +113,7 @@ class Channel:
         """All files, in UTF-8 order of their paths; of a channel that is not in Pipe mode.
 
         Raises:
-            ChannelError: The channel's folder is missing or empty.
+            ChannelError: The channel's folder is missing, or empty though the channel is not divided among hosts.
         """
         folder = self.folder
         if not folder.is_dir():
@@ -120,7 +122,7 @@ class Channel:
                 "not exist; start the job through SageMaker or local_mode, which fill it."
             )
         files = [path for path in folder.rglob("*") if path.is_file()]
-        if not files:
+        if not files and self.config.distribution != SHARDED:
             raise ChannelError(
                 f"Channel '{self.config.name}' is empty: there is no file under {folder}; check the channel's S3Uri."
             )

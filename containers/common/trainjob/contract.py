@@ -24,6 +24,7 @@ PROGRAM = "SAGEMAKER_PROGRAM"
 # --- hyperparameters that belong to the platform or the SDKs, never to the program ----------------
 HP_PROGRAM = "sagemaker_program"
 HP_SUBMIT_DIRECTORY = "sagemaker_submit_directory"
+HP_TORCH_DISTRIBUTED = "sagemaker_torch_distributed_enabled"
 HP_TUNING_METRIC = "_tuning_objective_metric"
 RESERVED_HP_PREFIX = "sagemaker_"
 
@@ -49,6 +50,8 @@ INSTANCE_TYPE = "current_instance_type"
 GROUP_NAME = "current_group_name"
 INSTANCE_GROUPS = "instance_groups"
 DEFAULT_GROUP = "homogeneousCluster"
+SHARDED = "ShardedByS3Key"
+"""Of DISTRIBUTION: every host gets objects of its own, and perhaps none."""
 
 FILE = "File"
 FAST_FILE = "FastFile"

@@ -40,6 +40,8 @@ class Share:
 
     index: int = 0
     count: int = 1
+    may_be_empty: bool = False
+    """Whether the channel may deliver no record at all, as it does to a host that gets none of a few objects."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.index < self.count:
@@ -106,7 +108,7 @@ class Dataset:
                 first = -(count - self.share.index) % self.share.count if self.share.count > 1 else 0
                 count += len(block)
                 yield block[first :: self.share.count]
-        if count == 0:
+        if count == 0 and not self.share.may_be_empty:
             raise ChannelError(
                 f"{self.channel.description} delivered no record: the channel is empty; check its S3Uri, "
                 "and that it has at least one object for every host."

@@ -107,7 +107,7 @@ class Batches:
                     labels = np.array([photograph.label for photograph in decoded.photographs], np.int64)
                     yield Batch(decoded.images, labels, decoded.photographs)
         name = self.photographs.channel.config.name
-        if not kept:
+        if self.dropped and not kept:
             raise PhotographError(
                 f"Channel '{name}': none of its {self.dropped} photographs can be decoded; prepare the data again."
             )

@@ -43,3 +43,7 @@ class DatasetError(TrainJobError):
 
 class PhotographError(TrainJobError):
     """A photograph cannot be shown; the text goes on from its key."""
+
+
+class PeerError(TrainJobError):
+    """Another host of the job is missing or gone."""

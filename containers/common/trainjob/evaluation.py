@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainjob import pictures
+from trainjob.ranks import Ranks
 
 BEST = 5
 """An answer counts as near where the truth is among so many of the likeliest classes."""
@@ -70,6 +71,19 @@ class Evaluation:
         if self._wanted and images is not None:
             for index in np.flatnonzero(answers != labels).tolist():
                 self._keep(float(losses[index]), keys[index], int(labels[index]), int(answers[index]), images[index])
+
+    def add_up(self, ranks: Ranks, *, stopped: bool) -> None:
+        """Take in what the other ranks have counted, but for their worst mistakes.
+
+        Raises:
+            StopRequested: A rank was stopped before it had counted all; raised on all of them.
+        """
+        sums = ranks.total([self._loss_sum, self._near, *self.confusion.ravel()], stopped=stopped)
+        self._loss_sum, self._near = float(sums[0]), int(sums[1])
+        self.confusion = sums[2:].reshape(self.confusion.shape).astype(np.int64)
+        for told in ranks.gather(json.dumps(self._folders).encode()):
+            for label, folder in json.loads(told).items():
+                self._folders.setdefault(int(label), folder)
 
     @property
     def count(self) -> int:

@@ -36,13 +36,14 @@ def describe(error: BaseException) -> str:
     return _compose(words, "Traceback", "".join(traceback.format_tb(error.__traceback__)))
 
 
-def describe_log(tail: str, exit_code: int, *, words: str | None = None) -> str:
+def describe_log(tail: str, exit_code: int, *, words: str | None = None, where: str = "") -> str:
     """What is known of a program that left no failure file: how it ended, then the end of its stderr.
 
     Args:
         tail: The end of its stderr.
         exit_code: As a shell counts it: 128 + n for a death by signal n.
         words: The cause, where the caller knows better than the exit code.
+        where: Put before it.
 
     Returns:
         At most 1,024 characters.
@@ -50,7 +51,7 @@ def describe_log(tail: str, exit_code: int, *, words: str | None = None) -> str:
     found = _EXCEPTION_LINE.findall(tail)
     last_words = f": {found[-1].strip()}" if found else ""
     words = words or (_death(exit_code) or f"The program ended with exit code {exit_code}{last_words}")
-    return _compose(_shorten(_printable(words), _CAUSE_LIMIT), "Log", tail)
+    return _compose(_shorten(_printable(where + words), _CAUSE_LIMIT), "Log", tail)
 
 
 def cause(error: BaseException) -> str:

@@ -9,13 +9,15 @@ import pkgutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import NoReturn
 
-from trainjob import child, environment, failure, script_mode
-from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS
+from trainjob import child, environment, failure, hosts, script_mode
+from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, HP_TORCH_DISTRIBUTED
 from trainjob.environment import JobEnvironment
 from trainjob.errors import EntryPointError
 from trainjob.hyperparameters import DATASET, plain
+from trainjob.peers import Peers
 from trainjob.relay import Relay
 from trainjob.script_mode import Command
 from trainjob.stderr_tee import StderrTee
@@ -81,20 +83,34 @@ def _datasets(package: str) -> list[str]:
 
 
 def _attempt(relay: Relay) -> int:
+    peers: Peers | None = None
+    code = EXIT_FAILURE
     try:
         env = environment.read()
         with relay.interruptible():
             command = choose(env, os.environ)
-        return _run(command, relay)
+            if _is_distributed(env, os.environ):
+                peers = Peers(env, relay.abandon)
+                peers.meet()
+                command = replace(command, environ={**hosts.variables(env), **command.environ})
+        code = _run(command, relay, env)
     except StopRequested:
         print("stopped before the program was started", file=sys.stderr)
-        return _SIGNAL_BASE + relay.early[0]
+        code = _SIGNAL_BASE + relay.early[0]
     except Exception as error:  # noqa: BLE001 - the outermost frame: whatever went wrong becomes an exit code here
         failure.report(error, environment.paths(os.environ).failure)
-    return EXIT_FAILURE
+    if peers:
+        peers.leave(code)
+    return code
 
 
-def _run(command: Command, relay: Relay) -> int:
+def _is_distributed(env: JobEnvironment, environ: Mapping[str, str]) -> bool:
+    """Whether the hosts' programs are to find each other: the image's own always, a script where its SDK says so."""
+    asked = plain(env.hyperparameters.get(HP_TORCH_DISTRIBUTED, "")).lower() == "true"
+    return len(env.hosts) > 1 and (asked or not script_mode.program(env, environ))
+
+
+def _run(command: Command, relay: Relay, env: JobEnvironment) -> int:
     try:
         program = child.start(command.argv, {**_SHORT_WAITS, **command.environ}, command.folder)
     except (OSError, ValueError) as error:
@@ -103,10 +119,14 @@ def _run(command: Command, relay: Relay) -> int:
     with StderrTee(program.stderr) as tee:
         returned = program.wait()
     code = _SIGNAL_BASE - returned if returned < 0 else returned
+    if code != EXIT_SUCCESS and relay.lost:
+        print(f"error: {relay.lost}", file=sys.stderr)
+        failure.leave(relay.lost, env.paths.failure)
+        return EXIT_FAILURE
     if code != EXIT_SUCCESS:
         words = "The program did not stop in time after SIGTERM and was killed." if relay.killed else None
-        text = failure.describe_log(tee.tail, code, words=words)
-        failure.leave(text, environment.paths(os.environ).failure)
+        where = f"On host '{env.current_host}': " if len(env.hosts) > 1 else ""
+        failure.leave(failure.describe_log(tee.tail, code, words=words, where=where), env.paths.failure)
     return code
 
 

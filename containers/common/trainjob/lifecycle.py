@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -15,7 +15,7 @@ from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop, StopRequested
 
-__all__ = ["Stop", "StopRequested", "listen", "run"]
+__all__ = ["Stop", "StopRequested", "listen", "run", "undisturbed"]
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -75,6 +75,7 @@ def listen() -> Stop:
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
     def hear() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # or `undisturbed` could not hold them back
         while numbers := os.read(arriving, 64):
             for number in numbers:
                 if number in _SIGNALS:
@@ -82,6 +83,18 @@ def listen() -> Stop:
 
     threading.Thread(target=hear, name="signals", daemon=True).start()
     return stop
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """While this lasts a library may set handlers of its own: signals wait, and go to those that were there before."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.getsignal(number))  # what Python knows of, not what the library has put there
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _log_to_stderr() -> None:

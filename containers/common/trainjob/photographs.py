@@ -86,7 +86,7 @@ class Photographs:
                         f"{self.classes} classes, 0 to {self.classes - 1}; set the hyperparameter classes."
                     )
                 yield item
-        if count == 0:
+        if count == 0 and not self.share.may_be_empty:
             raise ChannelError(
                 f"Channel '{self.channel.config.name}' delivered no photograph: it is empty; check its S3Uri, and that "
                 "it has at least one object for every host."

@@ -22,6 +22,8 @@ class Relay:
     def __init__(self) -> None:
         self.killed = False
         """Whether the child had to be killed because it did not stop in time."""
+        self.lost: str | None = None
+        """Why the child cannot go on, and was ended, though it did nothing wrong."""
         self.early: list[int] = []
         """Signals that came before there was a child, in order."""
         self._child: subprocess.Popen[bytes] | None = None
@@ -47,6 +49,18 @@ class Relay:
         # A signal between these lines goes to the child at once, one before them waits in the list: none is lost.
         while self.early:
             self._forward(self.early.pop(0))
+        if self.lost:
+            self.abandon(self.lost)
+
+    def abandon(self, why: str) -> None:
+        """End a child that cannot go on; one that stops already keeps its time. Called from any thread."""
+        self.lost = why
+        if not self._stopping:
+            self._send(signal.SIGKILL)
+
+    @property
+    def _stopping(self) -> bool:
+        return signal.SIGTERM in self.early or bool(signal.getitimer(signal.ITIMER_REAL)[0])
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._child is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from trainjob.channel import Channel
+from trainjob.dataset import Share
 from trainjob.decoded import KeptBatches, Replayed, Shelf
 from trainjob.decoding import Batch, Batches, Decoder
 from trainjob.photographs import Photographs
@@ -50,24 +51,26 @@ class Showing:
         """What the short side of a whole photograph becomes: 256 for 224, and so on."""
         return round(self.side * 8 / 7)
 
-    def training(self, channel: Channel, make: MakeDecoder, shelf: Shelf) -> Shown:
-        """Random parts, in a new order every epoch."""
+    def training(self, channel: Channel, make: MakeDecoder, shelf: Shelf, share: Share | None = None) -> Shown:
+        """Random parts of the photographs that are this process's `share`, in a new order every epoch."""
         if not self.keep_bytes:
             crop = Crop(side=self.side, least_area=self.least_area, use_boxes=self.use_boxes, antialias=self.antialias)
-            return self._batches(channel, make, crop, self.window)
+            return self._batches(channel, make, crop, self.window, share)
         whole = Whole(short=self.short, use_boxes=self.use_boxes, antialias=self.antialias)
-        batches = self._batches(channel, make, whole, self.window)
+        batches = self._batches(channel, make, whole, self.window, share)
         return KeptBatches(whole=batches, side=self.side, budget_bytes=self.keep_bytes, shelf=shelf)
 
-    def evaluation(self, channel: Channel, make: MakeDecoder) -> Shown:
+    def evaluation(self, channel: Channel, make: MakeDecoder, share: Share | None = None) -> Shown:
         """Each photograph's centre, in the channel's order."""
         centre = Centre(side=self.side, short=self.short, use_boxes=self.use_boxes, antialias=self.antialias)
-        batches = self._batches(channel, make, centre, window=0)
+        batches = self._batches(channel, make, centre, 0, share)
         return Replayed(batches=batches, budget_bytes=self.keep_bytes) if self.keep_bytes else batches
 
-    def _batches(self, channel: Channel, make: MakeDecoder, view: View, window: int) -> Batches:
+    def _batches(self, channel: Channel, make: MakeDecoder, view: View, window: int, share: Share | None) -> Batches:
         return Batches(
-            photographs=Photographs(channel=channel, classes=self.classes, window=window, seed=self.seed),
+            photographs=Photographs(
+                channel=channel, classes=self.classes, window=window, seed=self.seed, share=share or Share()
+            ),
             decoder=make(view, self.batch_size),
             batch_size=self.batch_size,
             seed=self.seed,

@@ -1,6 +1,7 @@
 """What a job leaves: checkpoints to go on from, and the model with its record."""
 
 import csv
+import io
 import json
 import logging
 import warnings
@@ -15,6 +16,7 @@ from trainjob import checkpoint, pictures
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
+from trainjob.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
@@ -74,22 +76,29 @@ def save_checkpoint(
     )
 
 
-def resume(folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress | None:
+def resume(
+    folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, ranks: Ranks | None = None
+) -> Progress | None:
     """Put model, optimizer and seed generators back where the newest valid checkpoint has them; None if there is none.
+
+    Of several ranks all take the first one's: what the platform has brought to the others may be older.
 
     Raises:
         CheckpointError: The checkpoint is of another model or optimizer.
     """
-    newest = checkpoint.newest(folder)
-    if newest is None:
+    ranks = ranks or Ranks()
+    newest = checkpoint.newest(folder) if ranks.is_first else None
+    content = ranks.from_first(newest.path.read_bytes() if newest else b"")
+    if not content:
         return None
-    with np.load(newest.path, allow_pickle=False) as archive:
+    name = newest.path.name if newest else "The first host's checkpoint"
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     progress = json.loads(arrays.pop(_PROGRESS, np.zeros(0, np.uint8)).tobytes() or b"null")
     state = _state(model, optimizer)
     if difference := _difference(arrays, state) or (None if progress else "it holds no progress"):
         raise CheckpointError(
-            f"{newest.path.name} does not fit this job ({difference}); give the hyperparameters of the job that wrote "
+            f"{name} does not fit this job ({difference}); give the hyperparameters of the job that wrote "
             "it, or another CheckpointConfig.S3Uri."
         )
     for name, variable in state.items():

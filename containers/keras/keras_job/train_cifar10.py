@@ -11,13 +11,16 @@ from typing import Literal
 
 import keras
 import tensorflow as tf
-from trainjob import channel, cifar10, hyperparameters, lifecycle, metrics
+from trainjob import channel, cifar10, hosts, hyperparameters, lifecycle, metrics
 from trainjob.dataset import Framing
 from trainjob.environment import JobEnvironment
+from trainjob.ranks import Ranks
 from trainjob.stop import Stop, StopRequested
 
 from keras_job import inputs, models, saving
-from keras_job.training import Recipe, Trainer, has_gpu
+from keras_job.ranks import joined, spread_seeds, weights
+from keras_job.recipe import Recipe, has_gpu
+from keras_job.training import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -55,54 +58,69 @@ class Config(Recipe):
 def main(env: JobEnvironment, stop: Stop) -> None:
     """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
     config = hyperparameters.parse(Config, env.hyperparameters)
+    with joined(env, stop) as (ranks, strategy):
+        _run(env, stop, config, ranks, strategy)
+
+
+def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy: tf.distribute.Strategy) -> None:
     keras.utils.set_random_seed(config.seed)
 
     # --- data -------------------------------------------------------------------------------------
     cache_bytes = config.cache_mb * 10**6 if config.cache else 0
+    source, held_out = (channel.find(env, name, stop) for name in ("train", "validation"))
     train = inputs.cifar10_dataset(
-        channel.find(env, "train", stop),
+        source,
         config.batch_size,
+        share=hosts.share(env, source.config),
         window=config.shuffle_window,
         seed=config.seed,
         framing=config.framing,
         cache_bytes=cache_bytes,
     )
     validation = inputs.cifar10_dataset(
-        channel.find(env, "validation", stop), EVALUATION_BATCH, framing=config.framing, cache_bytes=cache_bytes
+        held_out,
+        EVALUATION_BATCH,
+        share=hosts.share(env, held_out.config),
+        framing=config.framing,
+        cache_bytes=cache_bytes,
     )
 
     # --- model ------------------------------------------------------------------------------------
-    strategy = tf.distribute.get_strategy()
     with strategy.scope():
         model = models.build(config.model, config.policy())
         optimizer = config.optimize(model)
-        trainer = Trainer(config, model, optimizer, strategy, stop)
+        trainer = Trainer(config, model, optimizer, strategy, stop, ranks=ranks)
     device = "gpu" if has_gpu() else "cpu"
     log.info("%s on %s, tensorflow %s: %s", config.model, device, tf.__version__, hyperparameters.resolved(config))
 
     # --- resume -----------------------------------------------------------------------------------
-    progress = saving.resume(env.paths.checkpoints, model, optimizer)
+    progress = saving.resume(env.paths.checkpoints, model, optimizer, ranks)
     if progress is None:
         progress = saving.Progress(epoch_records=cifar10.TRAIN_RECORDS)
     else:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
+    spread_seeds(model, ranks)
 
     # --- loop -------------------------------------------------------------------------------------
     try:
         while progress.epoch < config.epochs:
             row = trainer.train_epoch(train, progress) | trainer.evaluate(validation, progress)
             report = {key: value for key, value in row.items() if key not in metrics.NAMES}
-            metrics.emit({name: row[name] for name in metrics.NAMES}, **report)
             progress.finish_epoch(row)
-            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
+            if ranks.is_first:
+                metrics.emit({name: row[name] for name in metrics.NAMES}, **report)
+                saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
     except StopRequested:
-        path = saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
-        log.info("stopped in epoch %d after batch %d: %s", progress.epoch + 1, progress.batch, path)
+        if ranks.is_first:
+            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
+        log.info("stopped in epoch %d after batch %d, step %d", progress.epoch + 1, progress.batch, progress.step)
         return
 
     # --- save -------------------------------------------------------------------------------------
-    saving.save_model(env.paths, model, cifar10.CLASSES, hyperparameters.resolved(config))
-    saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress, cifar10.CLASSES)
+    ranks.check_equal(weights(model))
+    if ranks.is_first:
+        saving.save_model(env.paths, model, cifar10.CLASSES, hyperparameters.resolved(config))
+        saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress, cifar10.CLASSES)
 
 
 if __name__ == "__main__":

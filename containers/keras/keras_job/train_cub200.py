@@ -13,13 +13,16 @@ from typing import Literal
 
 import keras
 import tensorflow as tf
-from trainjob import channel, cub200, dali_pipelines, evaluation, hyperparameters, lifecycle, metrics
+from trainjob import channel, cub200, dali_pipelines, evaluation, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
-from trainjob.showing import Showing
+from trainjob.ranks import Ranks
+from trainjob.showing import Showing, Shown
 from trainjob.stop import Stop, StopRequested
 
 from keras_job import models, photographs, saving
-from keras_job.training import Recipe, Trainer, has_gpu
+from keras_job.ranks import joined, spread_seeds, weights
+from keras_job.recipe import Recipe, has_gpu
+from keras_job.training import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -105,18 +108,19 @@ class Config(Recipe):
 def main(env: JobEnvironment, stop: Stop) -> None:
     """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
     config = hyperparameters.parse(Config, env.hyperparameters)
-    keras.utils.set_random_seed(config.seed)
     photographs.share_gpus()
+    with joined(env, stop) as (ranks, strategy):
+        _run(env, stop, config, ranks, strategy)
+
+
+def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy: tf.distribute.Strategy) -> None:
+    keras.utils.set_random_seed(config.seed)
     name, side = config.fitted()
 
     # --- data -------------------------------------------------------------------------------------
-    showing = config.showing(side)
-    make = functools.partial(photographs.decoder, choice=config.decoder)
-    train = showing.training(channel.find(env, "train", stop), make, photographs.OnDevice())
-    validation = showing.evaluation(channel.find(env, "validation", stop), make)
+    train, validation, last = _channels(env, stop, config, side)
 
     # --- model ------------------------------------------------------------------------------------
-    strategy = tf.distribute.get_strategy()
     pretrained = "pretrained" in env.channels
     with strategy.scope():
         model = models.photograph_model(name, config.classes, side, config.policy())
@@ -127,41 +131,59 @@ def main(env: JobEnvironment, stop: Stop) -> None:
         head = models.head(model) if pretrained else ()
         trainer = Trainer(
             config, model, optimizer, strategy, stop,
-            open_epoch=photographs.epoch, head=head, head_factor=config.head_factor,
+            open_epoch=photographs.epoch, head=head, head_factor=config.head_factor, ranks=ranks,
         )  # fmt: skip
     log.info("%s at %d px, tensorflow %s: %s", name, side, tf.__version__, hyperparameters.resolved(config))
 
     # --- resume -----------------------------------------------------------------------------------
-    progress = saving.resume(env.paths.checkpoints, model, optimizer)
+    progress = saving.resume(env.paths.checkpoints, model, optimizer, ranks)
     if progress:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
     progress = progress or saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
+    spread_seeds(model, ranks)
 
     # --- loop -------------------------------------------------------------------------------------
     try:
         while progress.epoch < config.epochs:
             row = trainer.train_epoch(train, progress)
-            looked = photographs.evaluate(trainer, validation, config.classes, stop)
+            looked = photographs.evaluate(trainer, validation, config.classes, stop, ranks)
             row |= looked.metrics("validation")
             measured = {key: value for key, value in row.items() if ":" in key}
-            metrics.emit(measured, **{key: row[key] for key in row if key not in measured}, dropped=train.dropped)
+            report = {key: row[key] for key in row if key not in measured}
             progress.finish_epoch(row)
-            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
+            if ranks.is_first:
+                metrics.emit(measured, **report, dropped=train.dropped)
+                saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
     except StopRequested:
-        path = saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
-        log.info("stopped in epoch %d after batch %d: %s", progress.epoch + 1, progress.batch, path)
+        if ranks.is_first:
+            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
+        log.info("stopped in epoch %d after batch %d, step %d", progress.epoch + 1, progress.batch, progress.step)
         return
 
     # --- save -------------------------------------------------------------------------------------
     split = "test" if "test" in env.channels else "validation"
-    last = showing.evaluation(channel.find(env, split, stop), make) if split == "test" else validation
-    final = photographs.evaluate(trainer, last, config.classes, stop, evaluation.SHOWN)
+    final = photographs.evaluate(trainer, last, config.classes, stop, ranks, evaluation.SHOWN)
+    ranks.check_equal(weights(model))
+    if not ranks.is_first:
+        return
     if split == "test":
         metrics.emit(final.metrics(split))
     labels, title = final.names(), f"{name} at {side} px"
     saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
     saving.save_record(env.paths, title, progress, labels)
     evaluation.save(env.paths.output_data, title, final, labels, split)
+
+
+def _channels(env: JobEnvironment, stop: Stop, config: Config, side: int) -> tuple[Shown, Shown, Shown]:
+    """This host's share of what is trained on, validated with, and shown to the finished model."""
+    showing = config.showing(side)
+    make = functools.partial(photographs.decoder, choice=config.decoder)
+    names = ("train", "validation", *(["test"] if "test" in env.channels else []))
+    found = {name: channel.find(env, name, stop) for name in names}
+    shares = {name: hosts.share(env, each.config) for name, each in found.items()}
+    train = showing.training(found["train"], make, photographs.OnDevice(), shares["train"])
+    looked = {name: showing.evaluation(found[name], make, shares[name]) for name in found if name != "train"}
+    return train, looked["validation"], looked.get("test", looked["validation"])
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""The step and the passes over a channel, and the recipe they follow; what every training program here shares."""
+"""The step and the passes over a channel; what every training program here shares."""
 
 import itertools
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from trainjob.dataset import Dataset
-from trainjob.stop import Stop
+from trainjob.errors import ChannelError
+from trainjob.ranks import NO_RECORD, Ranks
+from trainjob.stop import Stop, StopRequested
 
 from keras_job import inputs, models, saving
+from keras_job import ranks as among
+from keras_job.recipe import SCALINGS, SCHEDULES, Recipe, has_gpu
 
 log = logging.getLogger(__name__)
 
@@ -22,93 +25,11 @@ REPORT_SECONDS = 15.0
 """Between two signs of life within an epoch."""
 GPU_STEPS = 32
 """Steps a GPU does between two looks of the host at it: the stop flag, the end of the epoch."""
-POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 
 
 OpenEpoch = Callable[[Any, int, int, tf.distribute.Strategy], Any]
 """From a data set, an epoch's number, how many batches to leave out and the strategy, to what gives that epoch's images
 and labels by `get_next_as_optional`, in Python."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """The hyperparameters of the training itself, whatever the data set."""
-
-    epochs: int = 8
-    """Passes over the train channel, 1 or more."""
-    batch_size: int = 128
-    """Images a step, 1 or more."""
-    optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
-    """`sgd` has Nesterov's momentum."""
-    learning_rate: float = 0.003
-    """The peak of the schedule, above 0. 0.003 suits adam, 0.05 sgd, 0.001 rmsprop."""
-    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
-    """How the learning rate falls after `warmup`: in a straight line, or along half a cosine."""
-    momentum: float = 0.9
-    """Of sgd, 0 to below 1."""
-    weight_decay: float = 0.0
-    """Apart from the gradient, times the learning rate, 0 or more."""
-    warmup: float = 0.25
-    """Share of the training in which the learning rate rises, above 0 and below 1."""
-    label_smoothing: float = 0.0
-    """0 to below 1."""
-    flip: bool = True
-    """Show half of the images mirrored."""
-    crop_padding: int = 0
-    """Move each image by up to so many pixels, 0 to 16. 4 suits fast."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """What convolutions compute in. `auto`: on a GPU bf16, or fp16 where it has no bf16; on a CPU fp32."""
-    jit_compile: Literal["auto", "true", "false"] = "auto"
-    """Compile the step with XLA. `auto`: on a GPU; on a CPU it takes five times as long."""
-    steps_per_execution: int = 0
-    """Steps between two looks at the stop flag; 0 is 32 on a GPU, which the host would else keep waiting, and 1 on a
-    CPU. No bearing on the result."""
-    seed: int = 0
-    """Of weights, order, dropout and augmentation, 0 or more."""
-
-    def __post_init__(self) -> None:
-        for name, good, what in self.ranges():
-            if not good:
-                raise ValueError(f"'{name}' is {getattr(self, name)}; it must be {what}")
-
-    def ranges(self) -> list[tuple[str, bool, str]]:
-        """Of every bounded field: its name, whether its value is good, and what it must be."""
-        return [
-            ("epochs", self.epochs >= 1, "1 or more"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
-            ("momentum", 0 <= self.momentum < 1, "0 to below 1"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
-            ("warmup", 0 < self.warmup < 1, "above 0 and below 1"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "0 to below 1"),
-            ("crop_padding", 0 <= self.crop_padding <= 16, "0 to 16"),
-            ("steps_per_execution", 0 <= self.steps_per_execution <= 1000, "0 to 1000"),
-            ("seed", 0 <= self.seed < 2**31, "0 to below 2**31"),
-        ]
-
-    def policy(self) -> str:
-        """Name of the dtype policy of the model's layers on this machine."""
-        if self.precision != "auto":
-            return POLICIES[self.precision]
-        if not has_gpu():
-            return POLICIES["fp32"]
-        gpu = tf.config.list_physical_devices("GPU")[0]
-        capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
-        return POLICIES["bf16" if capability >= (8, 0) else "fp16"]
-
-    def optimize(self, model: keras.Model) -> keras.optimizers.Optimizer:
-        """The optimizer of the model's weights, its variables made."""
-        common: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay or None}
-        if self.optimizer == "adam":
-            optimizer: keras.optimizers.Optimizer = keras.optimizers.Adam(**common)
-        elif self.optimizer == "rmsprop":
-            optimizer = keras.optimizers.RMSprop(**common)
-        else:
-            optimizer = keras.optimizers.SGD(momentum=self.momentum, nesterov=self.momentum > 0, **common)
-        if self.policy() == POLICIES["fp16"]:
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(model.trainable_variables)
-        return optimizer
 
 
 class Trainer:
@@ -117,7 +38,7 @@ class Trainer:
     With several replicas only the evaluation is compiled with XLA, and train channels need `drop_remainder`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a job is made of; the last four by name
         self,
         recipe: Recipe,
         model: keras.Model,
@@ -128,6 +49,7 @@ class Trainer:
         open_epoch: OpenEpoch | None = None,
         head: Sequence[keras.Variable] = (),
         head_factor: float = 1.0,
+        ranks: Ranks | None = None,
     ) -> None:
         """Without `open_epoch` a data set is CIFAR-10, batched by tf.data; with it, batches are made in Python and stay
         where they were made. The weights in `head` learn `head_factor` times as fast.
@@ -135,6 +57,7 @@ class Trainer:
         self._recipe, self._model, self._optimizer, self._strategy, self._stop = (
             recipe, model, optimizer, strategy, stop,
         )  # fmt: skip
+        self._ranks = ranks or Ranks()
         self._logits = models.to_logits(model)
         self._open_epoch = open_epoch
         self._head, self._head_factor = head, head_factor
@@ -149,6 +72,7 @@ class Trainer:
         self._replica_step: Any = self.step if alone else self._step
         self._replica_look = tf.function(self._look, jit_compile=compiled)
         self._train_some: Any = tf.function(self._train_steps) if by_tf_data else self._train_steps
+        self._step_together: Any = tf.function(self._share_step)
         self._evaluate_some = tf.function(self._evaluate_steps)
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
         self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
@@ -169,19 +93,26 @@ class Trainer:
             RecordError: Its bytes are not the data set's records.
             StopRequested: The job was asked to stop; `progress` stands behind the last whole step.
         """
-        self._check_shares(train)
         begun, earlier = time.perf_counter(), progress.seen
-        self._loss_sum.assign(progress.loss_sum)
-        self._correct.assign(progress.correct)
-        reported = begun
+        reported, alone = begun, self._ranks.count == 1
+        if alone:
+            self._check_shares(train)
+            self._loss_sum.assign(progress.loss_sum)
+            self._correct.assign(progress.correct)
+            calls = self._calls(train, progress.epoch, progress.batch, lambda rows: self._advance(rows, progress))
+        else:
+            calls = self._together(train, progress)
         try:
-            for _ in self._calls(train, progress.epoch, progress.batch, lambda rows: self._advance(rows, progress)):
+            for _ in calls:
                 if time.perf_counter() - reported > REPORT_SECONDS:
                     reported = time.perf_counter()
                     rate = (progress.seen - earlier) / (reported - begun)
                     log.info("epoch %d: %d images, %.0f images/s", progress.epoch + 1, progress.seen, rate)
         finally:
-            progress.loss_sum, progress.correct = float(self._loss_sum.numpy()), int(self._correct.numpy())
+            if alone:
+                progress.loss_sum, progress.correct = float(self._loss_sum.numpy()), int(self._correct.numpy())
+        if not progress.seen:
+            raise ChannelError(NO_RECORD)
         seconds = time.perf_counter() - begun
         return {
             "epoch": progress.epoch + 1,
@@ -201,15 +132,20 @@ class Trainer:
             RecordError: Its bytes are not the data set's records.
             StopRequested: The job was asked to stop; the epoch's training half is done and need not be repeated.
         """
-        for sums in (self._loss_sum, self._confusion):
-            sums.assign(tf.zeros_like(sums))
-        for _ in self._calls(validation, 0, 0, self._evaluate_some):
-            pass
-        confusion = self._confusion.numpy()
+        if self._ranks.count == 1:
+            for sums in (self._loss_sum, self._confusion):
+                sums.assign(tf.zeros_like(sums))
+            for _ in self._calls(validation, 0, 0, self._evaluate_some):
+                pass
+            loss_sum, confusion = float(self._loss_sum.numpy()), self._confusion.numpy()
+        else:
+            loss_sum, confusion = self._look_together(validation)
         progress.confusion = confusion.tolist()
         seen = int(confusion.sum())
+        if not seen:
+            raise ChannelError(NO_RECORD)
         return {
-            "validation:loss": float(self._loss_sum.numpy()) / seen,
+            "validation:loss": loss_sum / seen,
             "validation:accuracy": float(np.trace(confusion)) / seen,
         }
 
@@ -284,27 +220,110 @@ class Trainer:
                 self._done.assign_add(1)
                 self._seen.assign_add(tf.cast(self._total(count), tf.int64))
 
+    def _together(self, dataset: Any, progress: saving.Progress) -> Iterator[None]:
+        """Steps of all ranks until none has a batch; a rank that ran dry takes them on a record that does not count."""
+        recipe, nothing = self._recipe, self._nothing(dataset)
+        first = self._ranks.is_first
+        loss_sum, correct = (progress.loss_sum, progress.correct) if first else (0.0, 0)
+        scaling = SCALINGS[recipe.learning_rate_scaling](self._ranks.count)
+        batches = self._batches(dataset, progress.epoch, progress.batch)
+        try:
+            for batch, mine, everyone in self._ranks.together(batches, _records, self._stop):
+                share = SCHEDULES[recipe.schedule](_position(progress, recipe.epochs, 0), recipe.warmup)
+                step, rate = progress.step, recipe.learning_rate * share * scaling
+                given = tf.constant(step), tf.constant(rate, tf.float32), tf.constant([mine, everyone], tf.float64)
+                loss, hits = self._step_together(*(nothing if batch is None else batch), *given)
+                if mine:
+                    loss_sum, correct = loss_sum + float(loss), correct + int(hits)
+                progress.seen += everyone
+                progress.batch, progress.step = progress.batch + 1, progress.step + 1
+                yield
+        except StopRequested:
+            self._add_up(progress, loss_sum, correct)  # on all ranks, as all of them stop before the same step
+            raise
+        self._add_up(progress, loss_sum, correct)
+
+    def _add_up(self, progress: saving.Progress, loss_sum: float, correct: int) -> None:
+        sums = self._ranks.total([loss_sum, correct])
+        progress.loss_sum, progress.correct = float(sums[0]), int(sums[1])
+
+    def _look_together(self, validation: Any) -> tuple[float, NDArray[np.int64]]:
+        """Loss and confusion matrix over all ranks' records; no rank waits for another before its last."""
+        loss_sum, confusion, stopped = 0.0, np.zeros(self._confusion.shape, np.int64), False
+        try:
+            for batch in self._batches(validation, 0, 0):
+                self._stop.check()
+                loss, pairs = self._replica_look(*batch)
+                loss_sum, confusion = loss_sum + float(loss), confusion + pairs.numpy()
+        except StopRequested:
+            stopped = True
+        sums = self._ranks.total([loss_sum, *confusion.ravel()], stopped=stopped)
+        return float(sums[0]), sums[1:].reshape(confusion.shape).astype(np.int64)
+
+    def _batches(self, dataset: Any, number: int, skipped: int) -> Iterator[inputs.Batch]:
+        """This rank's batches, one by one."""
+        if self._open_epoch is not None:
+            made = self._open_epoch(dataset, number, skipped, tf.distribute.get_strategy())
+            while made.get_next_as_optional().has_value():
+                yield made.get_value()
+            return
+        epochs = self._epochs.setdefault(id(dataset), (inputs.Epochs(dataset), None))[0]
+        epochs.number = number
+        try:
+            yield from itertools.islice(epochs.rows, skipped, None)
+        except tf.errors.OpError as error:
+            raise epochs.raised(error) from None
+
+    def _nothing(self, dataset: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """A batch of one blank record, as the step takes it."""
+        if self._open_epoch is None:
+            return tf.zeros((1, dataset.record_bytes), tf.uint8), tf.zeros((1,), tf.bool)
+        return tf.zeros((1, *self._model.input_shape[1:]), tf.uint8), tf.zeros((1,), tf.int64)
+
+    def _share_step(
+        self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, counts: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One step among ranks, `counts` being this one's records and everyone's; its summed loss and hits."""
+        loss_sum, correct, _ = self._strategy.run(self._learn, (rows, channels_last, step, rate, counts))
+        return loss_sum, correct
+
     def _step(
         self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """One step on a batch; its summed loss, its right answers and its records."""
+        return self._learn(rows, channels_last, step, rate, None)
+
+    def _learn(
+        self,
+        rows: tf.Tensor,
+        channels_last: tf.Tensor,
+        step: tf.Tensor,
+        rate: tf.Tensor,
+        counts: tf.Tensor | None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The same, alone or, with `counts`, among ranks."""
         recipe, variables = self._recipe, self._model.trainable_variables
         images, labels = self._split(rows, channels_last)
         # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
+        seed = among.seed(recipe.seed, self._ranks.index)
         if recipe.flip:
-            images = inputs.flip(images, tf.stack((recipe.seed, 2 * step)))
+            images = inputs.flip(images, tf.stack((seed, 2 * step)))
         if recipe.crop_padding:
-            images = inputs.crop(images, tf.stack((recipe.seed, 2 * step + 1)), recipe.crop_padding)
+            images = inputs.crop(images, tf.stack((seed, 2 * step + 1)), recipe.crop_padding)
         with tf.GradientTape() as tape:
             logits = self._logits(images, training=True)
             losses = _cross_entropy(labels, logits, recipe.label_smoothing)
-            loss = tf.reduce_mean(losses) / self._strategy.num_replicas_in_sync
+            loss = tf.reduce_mean(losses)
+            alone = 1 / self._strategy.num_replicas_in_sync
+            loss *= alone if counts is None else tf.cast(counts[0] / counts[1], loss.dtype)
             scaled = self._optimizer.scale_loss(loss)
         self._optimizer.learning_rate = rate
         before = [tf.identity(variable.value) for variable in self._head]
         self._optimizer.apply(tape.gradient(scaled, variables), variables)
         for variable, old in zip(self._head, before, strict=True):  # whatever the optimizer: its way, some times as far
             variable.assign(old + self._head_factor * (variable - old))
+        if counts is not None:
+            among.share_means(self._model, counts[0] / counts[1])
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, tf.int32))
         return tf.reduce_sum(losses), correct, tf.shape(labels)[0]
 
@@ -333,35 +352,12 @@ class Trainer:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
 
 
+def _records(batch: inputs.Batch) -> int:
+    return int(batch[1].shape[0])
+
+
 def _as_they_are(images: tf.Tensor, labels: tf.Tensor) -> inputs.Batch:
     return images, labels
-
-
-def has_gpu() -> bool:
-    """Whether TensorFlow has a GPU to compute on."""
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
-def one_cycle(position: float, warmup: float) -> float:
-    """The learning rate as a share of its peak: up in a straight line until `warmup`, then down to nothing.
-
-    Args:
-        position: Share of the training that is done, 0..1.
-        warmup: Where the peak is, above 0 and below 1.
-    """
-    if position < warmup:
-        return 0.1 + 0.9 * position / warmup
-    return (1 - position) / (1 - warmup)
-
-
-def cosine(position: float, warmup: float) -> float:
-    """The learning rate as a share of its peak: up in a straight line until `warmup`, then down along half a cosine."""
-    if position < warmup:
-        return one_cycle(position, warmup)
-    return 0.5 + 0.5 * math.cos(math.pi * (position - warmup) / (1 - warmup))
-
-
-SCHEDULES = {"one_cycle": one_cycle, "cosine": cosine}
 
 
 def _position(progress: saving.Progress, epochs: int, ahead: int) -> float:
@@ -370,7 +366,7 @@ def _position(progress: saving.Progress, epochs: int, ahead: int) -> float:
 
 
 def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Of each record, in float32."""
+    """Of each record, in the precision of the logits."""
     classes = logits.shape[-1]
-    targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    targets = tf.one_hot(labels, classes, dtype=logits.dtype) * (1 - smoothing) + smoothing / classes
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)

@@ -13,11 +13,12 @@ from torch import Tensor
 from trainjob import dali_pipelines, decoded
 from trainjob.decoding import Batch as Pixels
 from trainjob.decoding import Decoder
-from trainjob.errors import PhotographError
+from trainjob.errors import ChannelError, PhotographError
 from trainjob.evaluation import Evaluation
 from trainjob.plain_decoder import PlainDecoder
+from trainjob.ranks import NO_RECORD, Ranks
 from trainjob.showing import Shown
-from trainjob.stop import Stop
+from trainjob.stop import Stop, StopRequested
 from trainjob.views import Centre, Crop, View, centre, resized
 
 from pytorch_job import inputs
@@ -103,19 +104,26 @@ def tensors(batch: Pixels) -> inputs.Batch:
     return images.permute(0, 3, 1, 2), torch.from_numpy(batch.labels)
 
 
-def evaluate(trainer: Trainer, batches: Shown, classes: int, stop: Stop, mistakes: int = 0) -> Evaluation:
-    """What the model makes of a data set's photographs, each shown once.
+def evaluate(trainer: Trainer, batches: Shown, classes: int, stop: Stop, ranks: Ranks, mistakes: int = 0) -> Evaluation:
+    """What the model makes of a data set's photographs, each shown once, by one of the ranks.
 
     Raises:
-        StopRequested: The job was asked to stop.
+        ChannelError: No rank got a photograph.
+        StopRequested: The job was asked to stop; raised on all ranks.
     """
-    result = Evaluation(classes, mistakes)
-    for batch in batches.epoch(0):
-        stop.check()
-        images, _ = tensors(batch)
-        logits = trainer.predict(images.to(trainer.device)).cpu().numpy()
-        pixels = images.permute(0, 2, 3, 1).cpu().numpy() if mistakes else None
-        result.add(logits, batch.labels, [photograph.key for photograph in batch.photographs], pixels)
+    result, stopped = Evaluation(classes, mistakes), False
+    try:
+        for batch in batches.epoch(0):
+            stop.check()
+            images, _ = tensors(batch)
+            logits = trainer.predict(images.to(trainer.device)).cpu().numpy()
+            pixels = images.permute(0, 2, 3, 1).cpu().numpy() if mistakes else None
+            result.add(logits, batch.labels, [photograph.key for photograph in batch.photographs], pixels)
+    except StopRequested:
+        stopped = True
+    result.add_up(ranks, stopped=stopped)
+    if not result.count:
+        raise ChannelError(NO_RECORD)
     return result
 
 

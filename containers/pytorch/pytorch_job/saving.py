@@ -1,6 +1,7 @@
 """What a job leaves: checkpoints to go on from, and the model with its record."""
 
 import csv
+import io
 import json
 import logging
 import re
@@ -15,6 +16,7 @@ from trainjob import checkpoint, pictures
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
+from trainjob.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
@@ -82,24 +84,33 @@ def save_checkpoint(
 
 
 def resume(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    ranks: Ranks | None = None,
 ) -> Progress | None:
     """Put model, optimizer and random state back where the newest valid checkpoint has them; None if there is none.
+
+    Of several ranks all take the first one's: what the platform has brought to the others may be older.
 
     Raises:
         CheckpointError: The checkpoint is of another model or optimizer.
     """
-    newest = checkpoint.newest(folder)
-    if newest is None:
+    ranks = ranks or Ranks()
+    newest = checkpoint.newest(folder) if ranks.is_first else None
+    content = ranks.from_first(newest.path.read_bytes() if newest else b"")
+    if not content:
         return None
-    state: dict[str, Any] = torch.load(newest.path, map_location="cpu", weights_only=True)
+    name = newest.path.name if newest else "The first host's checkpoint"
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     try:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{newest.path.name} does not fit this job ({str(error).splitlines()[0]}); give the hyperparameters of "
+            f"{name} does not fit this job ({str(error).splitlines()[0]}); give the hyperparameters of "
             "the job that wrote it, or another CheckpointConfig.S3Uri."
         ) from error
     torch.set_rng_state(state["rng"])

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from trainjob import channel, cifar10, hyperparameters, lifecycle, metrics
+from trainjob import channel, cifar10, hosts, hyperparameters, lifecycle, metrics
 from trainjob.dataset import Framing
 from trainjob.environment import JobEnvironment
+from trainjob.ranks import Ranks
 from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, models, saving
-from pytorch_job.training import Recipe, Trainer
+from pytorch_job.ranks import joined, weights
+from pytorch_job.recipe import Recipe
+from pytorch_job.training import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +58,31 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
     config = hyperparameters.parse(Config, env.hyperparameters)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with joined(env, device, stop) as ranks:
+        _run(env, stop, config, device, ranks)
+
+
+def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, ranks: Ranks) -> None:
     torch.manual_seed(config.seed)
 
     # --- data -------------------------------------------------------------------------------------
     cache_bytes = config.cache_mb * 10**6 if config.cache else 0
+    source, held_out = (channel.find(env, name, stop) for name in ("train", "validation"))
     train = inputs.cifar10_dataset(
-        channel.find(env, "train", stop),
+        source,
         config.batch_size,
+        share=hosts.share(env, source.config),
         window=config.shuffle_window,
         seed=config.seed,
         framing=config.framing,
         cache_bytes=cache_bytes,
     )
     validation = inputs.cifar10_dataset(
-        channel.find(env, "validation", stop), EVALUATION_BATCH, framing=config.framing, cache_bytes=cache_bytes
+        held_out,
+        EVALUATION_BATCH,
+        share=hosts.share(env, held_out.config),
+        framing=config.framing,
+        cache_bytes=cache_bytes,
     )
 
     # --- model ------------------------------------------------------------------------------------
@@ -77,8 +91,8 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     log.info("%s on %s, torch %s: %s", config.model, device, torch.__version__, hyperparameters.resolved(config))
 
     # --- resume -----------------------------------------------------------------------------------
-    trainer = Trainer(config, model, optimizer, device, stop)
-    progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler)
+    trainer = Trainer(config, model, optimizer, device, stop, ranks=ranks)
+    progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler, ranks)
     if progress is None:
         progress = saving.Progress(epoch_records=cifar10.TRAIN_RECORDS)
     else:
@@ -89,17 +103,21 @@ def main(env: JobEnvironment, stop: Stop) -> None:
         while progress.epoch < config.epochs:
             row = trainer.train_epoch(train, progress) | trainer.evaluate(validation)
             report = {key: value for key, value in row.items() if key not in metrics.NAMES}
-            metrics.emit({name: row[name] for name in metrics.NAMES}, **report)
             progress.finish_epoch(row)
-            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+            if ranks.is_first:
+                metrics.emit({name: row[name] for name in metrics.NAMES}, **report)
+                saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
     except StopRequested:
-        path = saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
-        log.info("stopped in epoch %d after batch %d: %s", progress.epoch + 1, progress.batch, path)
+        if ranks.is_first:
+            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+        log.info("stopped in epoch %d after batch %d, step %d", progress.epoch + 1, progress.batch, progress.step)
         return
 
     # --- save -------------------------------------------------------------------------------------
-    saving.save_model(env.paths, model, cifar10.CLASSES, hyperparameters.resolved(config))
-    saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress.history)
+    ranks.check_equal(weights(model))
+    if ranks.is_first:
+        saving.save_model(env.paths, model, cifar10.CLASSES, hyperparameters.resolved(config))
+        saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress.history)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from trainjob import channel, cub200, dali_pipelines, evaluation, hyperparameters, lifecycle, metrics
+from trainjob import channel, cub200, dali_pipelines, evaluation, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
-from trainjob.showing import Showing
+from trainjob.ranks import Ranks
+from trainjob.showing import Showing, Shown
 from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, models, photographs, saving
-from pytorch_job.training import Recipe, Trainer
+from pytorch_job.ranks import joined, weights
+from pytorch_job.recipe import Recipe
+from pytorch_job.training import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -104,14 +107,16 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
     config = hyperparameters.parse(Config, env.hyperparameters)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with joined(env, device, stop) as ranks:
+        _run(env, stop, config, device, ranks)
+
+
+def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, ranks: Ranks) -> None:
     torch.manual_seed(config.seed)
     name, side = config.fitted(device)
 
     # --- data -------------------------------------------------------------------------------------
-    showing = config.showing(side)
-    make = functools.partial(photographs.decoder, choice=config.decoder, device=device)
-    train = showing.training(channel.find(env, "train", stop), make, photographs.OnDevice(device))
-    validation = showing.evaluation(channel.find(env, "validation", stop), make)
+    train, validation, last = _channels(env, stop, config, side, device)
 
     # --- model ------------------------------------------------------------------------------------
     model = models.photograph_model(name, config.classes, side)
@@ -125,8 +130,10 @@ def main(env: JobEnvironment, stop: Stop) -> None:
 
     # --- resume -----------------------------------------------------------------------------------
     normalise = inputs.Normalise(device, config.memory_format, (cub200.MEAN, cub200.STD))
-    trainer = Trainer(config, model, optimizer, device, stop, open_epoch=photographs.epoch, normalise=normalise)
-    progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler)
+    trainer = Trainer(
+        config, model, optimizer, device, stop, open_epoch=photographs.epoch, normalise=normalise, ranks=ranks
+    )
+    progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler, ranks)
     if progress:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
     progress = progress or saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
@@ -135,27 +142,46 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     try:
         while progress.epoch < config.epochs:
             row = trainer.train_epoch(train, progress)
-            looked = photographs.evaluate(trainer, validation, config.classes, stop)
+            looked = photographs.evaluate(trainer, validation, config.classes, stop, ranks)
             row |= looked.metrics("validation")
             measured = {key: value for key, value in row.items() if ":" in key}
-            metrics.emit(measured, **{key: row[key] for key in row if key not in measured}, dropped=train.dropped)
+            report = {key: row[key] for key in row if key not in measured}
             progress.finish_epoch(row)
-            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+            if ranks.is_first:
+                metrics.emit(measured, **report, dropped=train.dropped)
+                saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
     except StopRequested:
-        path = saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
-        log.info("stopped in epoch %d after batch %d: %s", progress.epoch + 1, progress.batch, path)
+        if ranks.is_first:
+            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+        log.info("stopped in epoch %d after batch %d, step %d", progress.epoch + 1, progress.batch, progress.step)
         return
 
     # --- save -------------------------------------------------------------------------------------
     split = "test" if "test" in env.channels else "validation"
-    last = showing.evaluation(channel.find(env, split, stop), make) if split == "test" else validation
-    final = photographs.evaluate(trainer, last, config.classes, stop, evaluation.SHOWN)
+    final = photographs.evaluate(trainer, last, config.classes, stop, ranks, evaluation.SHOWN)
+    ranks.check_equal(weights(model))
+    if not ranks.is_first:
+        return
     if split == "test":
         metrics.emit(final.metrics(split))
     labels, title = final.names(), f"{name} at {side} px"
     saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
     saving.save_record(env.paths, title, progress.history)
     evaluation.save(env.paths.output_data, title, final, labels, split)
+
+
+def _channels(
+    env: JobEnvironment, stop: Stop, config: Config, side: int, device: torch.device
+) -> tuple[Shown, Shown, Shown]:
+    """This host's share of what is trained on, validated with, and shown to the finished model."""
+    showing = config.showing(side)
+    make = functools.partial(photographs.decoder, choice=config.decoder, device=device)
+    names = ("train", "validation", *(["test"] if "test" in env.channels else []))
+    found = {name: channel.find(env, name, stop) for name in names}
+    shares = {name: hosts.share(env, each.config) for name, each in found.items()}
+    train = showing.training(found["train"], make, photographs.OnDevice(device), shares["train"])
+    looked = {name: showing.evaluation(found[name], make, shares[name]) for name in found if name != "train"}
+    return train, looked["validation"], looked.get("test", looked["validation"])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_job import models, saving, train_cifar10, training
+from keras_job import models, recipe, saving, train_cifar10
 from trainjob import checkpoint, cifar10, dataset
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError, RecordError
@@ -200,7 +200,7 @@ def test_hyperparameter_out_of_range_is_told_with_its_value(make_job, name, valu
 
 
 def test_learning_rate_rises_to_its_peak_and_falls_to_nothing():
-    rates = [training.one_cycle(position / 100, 0.25) for position in range(101)]
+    rates = [recipe.one_cycle(position / 100, 0.25) for position in range(101)]
     assert max(rates) == rates[25] == pytest.approx(1)
     assert rates[100] == 0
     assert rates[:26] == sorted(rates[:26])

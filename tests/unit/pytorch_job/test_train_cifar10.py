@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from pytorch_job import models, train_cifar10, training
+from pytorch_job import models, recipe, train_cifar10
 from trainjob import checkpoint, cifar10
 from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError
@@ -117,7 +117,7 @@ def test_compiling_without_a_compiler_is_refused_with_the_remedy(make_job, monke
 
 
 def test_learning_rate_rises_to_its_peak_and_falls_to_nothing():
-    rates = [training.one_cycle(position / 100, 0.25) for position in range(101)]
+    rates = [recipe.one_cycle(position / 100, 0.25) for position in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[25] == pytest.approx(1)
     assert rates[100] == 0

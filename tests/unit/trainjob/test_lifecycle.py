@@ -176,3 +176,24 @@ def test_importing_it_installs_no_handler_and_no_logging() -> None:
     source += "print(signal.getsignal(15) == signal.SIG_DFL, logging.root.handlers)"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout == "True []\n"
+
+
+UNDISTURBED = """
+import ctypes, os, signal, time
+from trainjob import lifecycle
+stop = lifecycle.listen()
+with lifecycle.undisturbed():
+    ctypes.CDLL(None).signal(signal.SIGTERM, ctypes.c_void_p(1))  # a library that ignores it, behind Python's back
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+    print(stop.requested)
+time.sleep(0.2)
+print(stop.requested)
+"""
+
+
+def test_signal_that_comes_while_a_library_takes_signals_for_itself_is_not_lost():
+    command = [sys.executable, "-c", UNDISTURBED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.stdout.split() == ["False", "True"], done.stderr

@@ -1,0 +1,143 @@
+"""One of some hosts, as a process on a loopback address of its own; trains what its tests compare.
+
+python -m tests.unit.keras_job.several_hosts FOLDER RANK COUNT
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras_job import inputs, ranks, recipe, saving, training
+from trainjob import channel, hosts
+from trainjob.contract import FILE
+from trainjob.dataset import Dataset
+from trainjob.ranks import Ranks
+from trainjob.stop import Stop, StopRequested
+
+from tests.several_hosts import StopAt, environment
+from tests.small_job import Job, records
+
+STEPS, BATCH = 50, 32
+
+
+@dataclass
+class Host:
+    """This process among its peers, whom TensorFlow lets it join once."""
+
+    folder: Path
+    rank: int
+    count: int
+    ranks: Ranks
+    strategy: tf.distribute.Strategy
+
+    def trainer(
+        self, settings: recipe.Recipe, stop: Stop, *, drawing: bool
+    ) -> tuple[training.Trainer, keras.Model, keras.optimizers.Optimizer]:
+        """A small network on it, with or without what draws or looks at a batch as a whole."""
+        keras.utils.set_random_seed(1)
+        with self.strategy.scope():
+            model = network(drawing=drawing)
+            optimizer = settings.optimize(model)
+            return training.Trainer(settings, model, optimizer, self.strategy, stop, ranks=self.ranks), model, optimizer
+
+    def dataset(
+        self, name: str, objects: list[bytes], batch_size: int, stop: Stop, *, sharded: bool = False
+    ) -> Dataset:
+        job = Job(self.folder / name, FILE)
+        job.content = {"train": objects}
+        env = environment(job, name, self.rank, self.count, sharded=sharded)
+        source = channel.find(env, "train", stop)
+        return inputs.cifar10_dataset(source, batch_size, share=hosts.share(env, source.config))
+
+
+def network(*, drawing: bool) -> keras.Model:
+    pixels = keras.Input((32, 32, 3), dtype="uint8")
+    hidden = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(1 / 255)(pixels))
+    if drawing:
+        hidden = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(hidden))
+    hidden = keras.layers.Flatten()(keras.layers.Activation("relu")(hidden))
+    return keras.Model(
+        pixels, keras.layers.Softmax(name="probabilities")(keras.layers.Dense(10, name="logits")(hidden))
+    )
+
+
+def train_evenly(host: Host, precision: str) -> dict:
+    """Steps on the very records that one host takes; each step's share of the loss, the first one's gradients."""
+    keras.config.set_floatx(precision)
+    settings = recipe.Recipe(
+        epochs=1, batch_size=BATCH // host.count, flip=False, optimizer="sgd", learning_rate=0.02, momentum=0.5
+    )
+    trainer, _, optimizer = host.trainer(settings, Stop(), drawing=False)
+    losses, gradients = [], []
+    name = "_train_some" if host.count == 1 else "_step_together"
+    step = getattr(trainer, name)
+
+    def recorded(*arguments):
+        before, done = float(trainer._loss_sum.numpy()), step(*arguments)
+        taken = float(trainer._loss_sum.numpy()) - before if host.count == 1 else float(done[0])
+        losses.append(taken / BATCH)
+        if not gradients:  # its momentum is the first step's gradient, times the learning rate
+            gradients.extend(np.concatenate([np.ravel(each) for each in optimizer.momentums]).tolist())
+        return done
+
+    setattr(trainer, name, recorded)
+    dataset = host.dataset(precision, [records(STEPS * BATCH, 1)], settings.batch_size, Stop())
+    trainer.train_epoch(dataset, saving.Progress(epoch_records=STEPS * BATCH))
+    keras.config.set_floatx("float32")
+    return {"losses": losses[:STEPS], "gradients": gradients}
+
+
+def train_unevenly(host: Host) -> dict:
+    """The last host gets no object at all, the first two."""
+    stop, progress = Stop(), saving.Progress(epoch_records=31)
+    trainer, model, _ = host.trainer(recipe.Recipe(epochs=1, batch_size=8), stop, drawing=True)
+    objects = [records(20, 1), records(11, 2)] if host.rank < host.count - 1 else []
+    row = trainer.train_epoch(host.dataset("uneven", objects, 8, stop, sharded=True), progress)
+    row |= trainer.evaluate(host.dataset("uneven-too", objects, 8, stop, sharded=True), progress)
+    return {
+        "steps": progress.step,
+        "seen": progress.seen,
+        "checksum": host.ranks.check_equal(ranks.weights(model)),
+        "means": [np.ravel(each).tolist() for each in model.variables if "moving" in each.name],
+        "loss": row["validation:loss"],
+    }
+
+
+def train_interrupted(host: Host) -> dict:
+    """Stopped by the last host's signal, gone on with by all from the first one's checkpoint; and without a stop."""
+    found = {}
+    for name, looks in (("whole", 10**6), ("stopped", 4), ("resumed", 10**6)):
+        stop = StopAt(looks if host.rank == host.count - 1 else 10**6)
+        trainer, model, optimizer = host.trainer(recipe.Recipe(epochs=1, batch_size=16), stop, drawing=True)
+        checkpoints = host.folder / ("whole" if name == "whole" else "checkpoints")
+        progress = saving.resume(checkpoints, model, optimizer, host.ranks) or saving.Progress(epoch_records=240)
+        ranks.spread_seeds(model, host.ranks)
+        found[name] = {"from": progress.step}
+        try:
+            trainer.train_epoch(host.dataset(name, [records(240, 1)], 16, stop), progress)
+        except StopRequested:
+            if host.ranks.is_first:
+                saving.save_checkpoint(checkpoints, model, optimizer, progress)
+        found[name] |= {"step": progress.step, "checksum": host.ranks.check_equal(ranks.weights(model))}
+        found[name] |= {"loss_sum": progress.loss_sum}
+    return found
+
+
+def work(folder: Path, rank: int, count: int) -> dict:
+    """All that this host does in its own folder; what it found."""
+    with ranks.joined(environment(Job(folder / "job", FILE), "job", rank, count), Stop()) as (among, strategy):
+        host = Host(folder, rank, count, among, strategy)
+        found = {kind: train_evenly(host, kind) for kind in ("float32", "float64")}
+        if count > 1:
+            found |= {"uneven": train_unevenly(host), "interrupted": train_interrupted(host)}
+    return found
+
+
+if __name__ == "__main__":
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    of_all, number, many = Path(sys.argv[1]), *map(int, sys.argv[2:])
+    (of_all / f"{number}.json").write_text(json.dumps(work(of_all / str(number), number, many)))

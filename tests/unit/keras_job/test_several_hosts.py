@@ -1,0 +1,48 @@
+"""Two hosts as two processes against one: the same steps, whoever has the records, is stopped or has none."""
+
+import numpy as np
+import pytest
+
+from tests.several_hosts import run
+from tests.unit.keras_job import several_hosts
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict:
+    """What every host found, by number of hosts."""
+    alone, together = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("together")
+    two = run("tests.unit.keras_job.several_hosts", together, 2)
+    return {1: [several_hosts.work(alone, 0, 1)], 2: two}
+
+
+def losses(hosts: list[dict], kind: str) -> np.ndarray:
+    return np.sum([host[kind]["losses"] for host in hosts], 0)
+
+
+@pytest.mark.parametrize(("kind", "at_last"), [("float32", 1e-3), ("float64", 1e-5)])
+def test_two_hosts_take_the_steps_that_one_takes_with_their_batches_together(found, kind, at_last):
+    one, two = losses(found[1], kind), losses(found[2], kind)
+    assert len(one) == len(two) == 50
+    assert abs(two[0] - one[0]) <= 1e-6 * one[0]
+    gradients = [np.array(host[kind]["gradients"]) for host in (found[1][0], *found[2])]
+    assert np.array_equal(gradients[1], gradients[2])
+    assert np.linalg.norm(gradients[1] - gradients[0]) <= 1e-6 * np.linalg.norm(gradients[0])
+    assert np.linalg.norm(gradients[0]) > 0
+    assert abs(two[-1] - one[-1]) <= at_last * one[-1]
+    assert one[0] != one[-1], "it learns"
+
+
+def test_host_that_gets_no_object_takes_every_step_and_spoils_no_moving_mean(found):
+    first, last = (host["uneven"] for host in found[2])
+    assert first == last
+    assert (first["steps"], first["seen"]) == (4, 31)  # of 8, by the first host's records
+    assert np.isfinite(first["means"]).all()
+    assert np.isfinite(first["loss"])
+
+
+def test_stop_of_one_host_ends_both_at_one_step_and_resumed_they_end_as_if_never_stopped(found):
+    first, last = (host["interrupted"] for host in found[2])
+    assert first == last
+    assert (first["stopped"]["step"], first["resumed"]["from"]) == (4, 4)
+    assert first["stopped"]["checksum"] != first["whole"]["checksum"]
+    assert {**first["resumed"], "from": 0} == first["whole"]

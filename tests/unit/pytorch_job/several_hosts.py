@@ -1,0 +1,110 @@
+"""One of some hosts, as a process on a loopback address of its own; trains what its tests compare.
+
+python -m tests.unit.pytorch_job.several_hosts FOLDER RANK COUNT
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from pytorch_job import inputs, models, ranks, recipe, saving, train_cifar10, training
+from torch import Tensor, nn
+from trainjob import channel, checkpoint, hosts
+from trainjob.contract import FILE
+from trainjob.environment import JobEnvironment
+from trainjob.stop import Stop
+
+from tests.several_hosts import StopAt, environment
+from tests.small_job import Job, records
+
+STEPS, BATCH = 50, 32
+
+
+class Recording(training.Trainer):
+    """Keeps each step's share of the loss, and the first step's gradients."""
+
+    def __init__(self, *arguments, **named) -> None:
+        super().__init__(*arguments, **named)
+        self.losses: list[float] = []
+        self.gradients: list[float] = []
+
+    def _step(self, batch, weight, progress):
+        loss, hits = super()._step(batch, weight, progress)
+        self.losses.append(float(loss) * weight / self._ranks.count)
+        if not self.gradients:
+            self.gradients = torch.cat([each.grad.flatten() for each in self._model.parameters()]).tolist()
+        return loss, hits
+
+
+class Double(Recording):
+    """The same in float64."""
+
+    def _logits(self, images: Tensor, model: nn.Module) -> Tensor:
+        return model(images.double())
+
+
+def train_evenly(folder: Path, rank: int, count: int, kind: type[Recording]) -> dict:
+    """Steps on the very records that one host takes, without anything that draws."""
+    job = Job(folder / kind.__name__, FILE)
+    job.content = {"train": [records(STEPS * BATCH, 1)]}
+    env = environment(job, kind.__name__, rank, count)
+    settings = recipe.Recipe(
+        epochs=1, batch_size=BATCH // count, flip=False, channels_last=False, learning_rate=0.02, momentum=0.5
+    )
+    with ranks.joined(env, torch.device("cpu"), Stop()) as among:
+        torch.manual_seed(0)
+        source = channel.find(env, "train", Stop())
+        dataset = inputs.cifar10_dataset(source, settings.batch_size, share=hosts.share(env, source.config))
+        model = models.build("net").to(torch.float64 if kind is Double else torch.float32)
+        trainer = kind(settings, model, settings.optimize(model), torch.device("cpu"), Stop(), ranks=among)
+        trainer.train_epoch(dataset, saving.Progress(epoch_records=STEPS * BATCH))
+    return {"losses": trainer.losses, "gradients": trainer.gradients}
+
+
+def run_program(job: Job, env: JobEnvironment, stop: Stop | None = None) -> dict:
+    """The whole program; what it left."""
+    train_cifar10.main(env, stop or Stop())
+    newest, weights = checkpoint.newest(job.paths.checkpoints), job.paths.model / "weights.pt"
+    state = torch.load(weights, weights_only=True) if weights.exists() else {}
+    return {
+        "step": newest and newest.step,
+        "weights": [float(each.double().sum()) for each in state.values()],
+        "finite": all(bool(torch.isfinite(each).all()) for each in state.values()),
+    }
+
+
+def train_unevenly(folder: Path, rank: int, count: int) -> dict:
+    """A program whose last host gets no object at all, and the first two."""
+    job = Job(folder / f"uneven-{rank}", FILE, model="resnet", epochs="1", batch_size="8")
+    objects = [records(20, 1), records(11, 2)] if rank < count - 1 else []
+    job.content = {"train": objects, "validation": objects[:1]}
+    return run_program(job, environment(job, "uneven", rank, count, sharded=True))
+
+
+def train_interrupted(folder: Path, rank: int, count: int) -> dict:
+    """A program stopped by one host's signal, gone on with on fresh hosts; and the same without a stop."""
+    found, last = {}, count - 1
+    for name, looks in (("whole", None), ("stopped", 4)):
+        job = Job(folder / f"{name}-{rank}", FILE)
+        stop = StopAt(looks if looks and rank == last else 10**6)
+        found[name] = run_program(job, environment(job, name, rank, count), stop)
+    job = Job(folder / f"resumed-{rank}", FILE)
+    if rank == 0:  # whatever the platform has brought to the others
+        job.paths.base.mkdir()
+        (folder / "stopped-0" / "checkpoints").rename(job.paths.checkpoints)
+    return found | {"resumed": run_program(job, environment(job, "resumed", rank, count))}
+
+
+def work(folder: Path, rank: int, count: int) -> dict:
+    """All that this host does in its own folder; what it found."""
+    found = {kind.__name__: train_evenly(folder, rank, count, kind) for kind in (Recording, Double)}
+    if count > 1:
+        found |= {"uneven": train_unevenly(folder, rank, count), "interrupted": train_interrupted(folder, rank, count)}
+    return found
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    of_all, number, many = Path(sys.argv[1]), *map(int, sys.argv[2:])
+    (of_all / f"{number}.json").write_text(json.dumps(work(of_all / str(number), number, many)))
