@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HIDDEN = {"host", "serving", "testing", "pytest"}
+HIDDEN = {"host", "serving", "tuning", "testing", "pytest"}
 """What verbs stand on; not to be typed."""
 
 
