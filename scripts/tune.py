@@ -74,9 +74,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "sweep", type=Path, metavar="SWEEP.yaml", help="a CreateHyperParameterTuningJob request, as in examples/tuning"
     )
     parser.add_argument("--bucket", default="", metavar="URI", help="what s3://BUCKET in the file stands for")
-    parser.add_argument(
-        "--set", default="", dest="hyperparameters", metavar="HP", help="static ones: \"key=value\""
-    )
+    parser.add_argument("--set", default="", dest="hyperparameters", metavar="HP", help='static ones: "key=value"')
     parser.add_argument("--role", default="", metavar="ARN", help="RoleArn, over the file's and SAGEMAKER_ROLE_ARN")
     parser.add_argument("--upload", type=Path, metavar="DIR", help="bring prepared data to the channels first")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="where a folder of it is left")

@@ -22,16 +22,15 @@ def led(state: Path, arguments: Sequence[str]) -> Iterator[None]:
     Raises:
         LocalModeError: None can be started.
     """
-    files, process = Files(root=state.resolve()), None
+    files, process, before = Files(root=state.resolve()), None, dict(os.environ)
     try:
-        endpoint = find(files)
-        say(f"the endpoint at {endpoint.url}, which runs already; its jobs run as it was told")
-    except LocalModeError:
-        # Tied: it ends with this process, however that ends.
-        start = ["--tied", "--port", "0", "--root", str(files.root), *arguments]
-        process, endpoint = launch(files, start, stdin=subprocess.PIPE)
-    before = dict(os.environ)
-    try:
+        try:
+            endpoint = find(files)
+            say(f"the endpoint at {endpoint.url}, which runs already; its jobs run as it was told")
+        except LocalModeError:
+            # Tied: it ends with this process, however that ends.
+            start = ["--tied", "--port", "0", "--root", str(files.root), *arguments]
+            process, endpoint = launch(files, start, stdin=subprocess.PIPE)
         for name in UNSET:
             os.environ.pop(name, None)
         os.environ |= variables(files, endpoint, before)

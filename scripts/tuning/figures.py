@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from local_mode.tuning.objective import Objective
@@ -18,6 +19,7 @@ _COLOURS = "viridis"
 _BEST = "#d62728"
 _INCHES = (8.0, 4.5)
 _DPI = 120
+_BEHIND_WORDS = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _STILL = {"svg.hashsalt": "sweep", "svg.fonttype": "none"}
 """The same sweep gives the same file; its words stay words."""
@@ -33,23 +35,20 @@ class Picture:
 
 def parallel(space: Sequence[Range], trials: Sequence[Trial], best: Trial | None, objective: Objective) -> Picture:
     """Parallel coordinates of the trials that have a value: an axis for each hyperparameter, the last the objective."""
-    values = [trial.objective for trial in trials if trial.objective is not None]
+    known = [(trial, trial.objective) for trial in trials if trial.objective is not None]
+    values = [value for _, value in known]
     low, high = min(values), max(values)
     figure = Figure(figsize=_INCHES, layout="constrained")
     axes = figure.subplots()
-    colours = mpl.colormaps[_COLOURS]
-    good_last = sorted(
-        (trial for trial in trials if trial.objective is not None),
-        key=lambda trial: (trial.objective or 0.0) * (1 if objective.maximize else -1),
-    )
-    for trial in good_last:
-        share = 0.5 if low == high else ((trial.objective or 0.0) - low) / (high - low)
+    # The better ones last, so that they lie above the others.
+    for trial, value in sorted(known, key=lambda each: each[1], reverse=not objective.maximize):
+        share = 0.5 if low == high else (value - low) / (high - low)
         heights = [*(_height(each, trial.values[each.name]) for each in space), share]
         is_best = best is not None and trial.number == best.number
-        goodness = share if objective.maximize else 1 - share
+        colour = mpl.colormaps[_COLOURS](share if objective.maximize else 1 - share)
         (line,) = axes.plot(
             range(len(heights)), heights,
-            color=_BEST if is_best else colours(goodness), linewidth=2.4 if is_best else 1.3,
+            color=_BEST if is_best else colour, linewidth=2.4 if is_best else 1.3,
             linestyle="solid" if trial.status == "Completed" else "dashed", marker="o", markersize=3,
         )  # fmt: skip
         line.set_gid(f"{ID}{trial.number}")
@@ -57,16 +56,14 @@ def parallel(space: Sequence[Range], trials: Sequence[Trial], best: Trial | None
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.3, len(names) - 0.5)
     axes.set_ylim(-0.06, 1.06)
-    axes.set_yticks([])
-    for side in ("top", "right", "left", "bottom"):
-        axes.spines[side].set_visible(False)
+    _bare(axes, "top", "right", "left", "bottom")
     ticks = [*(_ticks(each) for each in space), {at: f"{low + at * (high - low):.4g}" for at in _TICKS}]
     for index, each in enumerate(ticks):
         axes.axvline(index, color="0.6", linewidth=0.8, zorder=0)
         for height, text in each.items():
-            axes.text(index + 0.03, height, text, fontsize=8, color="0.25", va="center")
-    told = f"{objective.metric}: {len(values)} of {len(trials)} trials have a value; dashed: stopped early"
-    axes.set_title(f"{told}; red: the best" if best else told, fontsize=10)
+            axes.text(index + 0.03, height, text, fontsize=8, color="0.25", va="center", bbox=_BEHIND_WORDS)
+    title = f"{objective.metric}: {len(known)} of {len(trials)} trials have a value; dashed: stopped early"
+    axes.set_title(f"{title}; red: the best" if best else title, fontsize=10)
     return _drawn(figure)
 
 
@@ -79,8 +76,7 @@ def importance(found: Mapping[str, float], trials: int) -> Picture:
     axes.bar_label(bars, [f"{share:.0%}" for _, share in ordered], padding=3, fontsize=9)
     axes.set_xlim(0, 1.1)
     axes.set_xticks([])
-    for side in ("top", "right", "bottom"):
-        axes.spines[side].set_visible(False)
+    _bare(axes, "top", "right", "bottom")
     few = "; of so few, a hint at most" if trials < 20 else ""
     axes.set_title(f"importance of hyperparameters, from {trials} trials{few}", fontsize=10)
     return _drawn(figure)
@@ -90,6 +86,14 @@ def told(trial: Trial, objective: Objective) -> str:
     """A trial in a line."""
     value = "no value" if trial.objective is None else f"{trial.objective:.5g}"
     return f"trial {trial.number}, {trial.status}: {objective.metric} = {value}; {values_of(trial.values)}"
+
+
+def _bare(axes: Axes, *sides: str) -> None:
+    """Take lines of the frame away, and with the left one its ticks."""
+    for side in sides:
+        axes.spines[side].set_visible(False)
+    if "left" in sides:
+        axes.set_yticks([])
 
 
 def _height(each: Range, text: str) -> float:
