@@ -34,8 +34,8 @@ def _map(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The request in a file, without what is left empty there.
+def read(path: Path, *, operation: str = "CreateTrainingJob", like: str = "examples/jobs") -> dict[str, Any]:
+    """The request of an operation in a file, without what is left empty there; errors refer to files `like` it.
 
     Raises:
         SubmitError: It cannot be read, or is not a map.
@@ -43,13 +43,12 @@ def read(path: Path) -> dict[str, Any]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader
     except OSError as error:
-        raise SubmitError(f"Cannot read {path}: {error.strerror}; give a file such as those in examples/jobs") from None
+        raise SubmitError(f"Cannot read {path}: {error.strerror}; give a file such as those in {like}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SubmitError(f"{path} is no YAML: {error}; see examples/jobs for how one looks") from None
+        raise SubmitError(f"{path} is no YAML: {error}; see {like} for how one looks") from None
     if not isinstance(document, dict):
         raise SubmitError(
-            f"{path} holds a {type(document).__name__}; it must be a map of CreateTrainingJob's fields, as in "
-            "examples/jobs"
+            f"{path} holds a {type(document).__name__}; it must be a map of {operation}'s fields, as in {like}"
         )
     document = _without_empty(document)
     return with_texts(document, _TEXTS)

@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from local_mode.tuning.plan import resources
 from scripts.environments.environment import write_whole
 from scripts.tuning.request import as_job
 from scripts.tuning.trials import Trial
@@ -22,8 +21,6 @@ def job(document: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
     several = document.get("TrainingJobDefinitions") or [document["TrainingJobDefinition"]]
     definition = next((each for each in several if each.get("DefinitionName") == trial.definition), several[0])
     request = as_job(definition)
-    if "ResourceConfig" not in request:
-        request["ResourceConfig"] = resources(definition)
     return {**request, "HyperParameters": {**request["HyperParameters"], **trial.values}}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from local_mode.tuning import ranges
-from local_mode.tuning.plan import Plan, definitions_of, plan
+from local_mode.tuning.plan import Plan, definitions_of, plan, resources
 from local_mode.tuning.rules import broken
 from scripts.submitting import checking, job_file
 from scripts.submitting.errors import SubmitError
@@ -31,7 +31,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         SubmitError: It cannot be read, or is not a map.
     """
-    document = job_file.read(path)
+    document = job_file.read(path, operation=OPERATION, like="examples/tuning")
     config = document.get(_CONFIG)
     if isinstance(config, dict):
         document[_CONFIG] = _with_ranges(config)
@@ -60,6 +60,8 @@ def with_static(document: Document, given: Mapping[str, str]) -> dict[str, Any]:
 def as_job(definition: Document) -> dict[str, Any]:
     """A definition as the CreateTrainingJob request that it is for the most part."""
     kept = {field: value for field, value in definition.items() if field not in (*_OWN, STATIC)}
+    if _FLEXIBLE in definition and "ResourceConfig" not in definition:
+        kept["ResourceConfig"] = resources(definition)
     return {**kept, "HyperParameters": dict(definition.get(STATIC, {}))}
 
 

@@ -49,6 +49,6 @@ class Screen:
         if fresh and not self._said:
             self._file.write(f"{self._header}\n")
         self._file.writelines(f"{row.text}\n" for row in fresh)
-        if any(row.number in self._said for row in fresh):  # not for those that have only begun
+        if any(row.has_ended for row in fresh):
             self._file.write(f"       {standing}\n")
         self._said |= {row.number: row.status for row in fresh}

@@ -88,8 +88,7 @@ def _jobs(request: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _agree(order: Order, plan: Plan, jobs: list[dict[str, Any]]) -> None:
     table = prices.read()
-    costs = [estimate.most_usd(job, table) for job in jobs if "ResourceConfig" in job]
-    known = [cost for cost in costs if cost is not None]
+    known = [cost for job in jobs if (cost := estimate.most_usd(job, table)) is not None]
     most = max(known) * plan.jobs if len(known) == len(jobs) else None
     agreement.agree("sweep", most, table, most=order.max_usd, yes=order.yes)
 

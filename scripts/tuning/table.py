@@ -17,6 +17,7 @@ class Row:
     number: int
     status: str
     text: str
+    has_ended: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,12 @@ class Table:
     def rows(self, seen: Seen, now: float) -> list[Row]:
         """All trials; `best` is the best of those that had ended by then, of a running one up to now."""
         return [
-            Row(number=trial.number, status=trial.status, text=self._row(trial, seen.trials, now))
+            Row(
+                number=trial.number,
+                status=trial.status,
+                text=self._row(trial, seen.trials, now),
+                has_ended=trial.has_ended,
+            )
             for trial in seen.trials
         ]
 

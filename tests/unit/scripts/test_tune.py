@@ -110,6 +110,7 @@ def test_metric_that_is_not_in_the_log_is_told_and_ends_with_an_error(
         ("HyperParameterTuningJobConfi: {}\n", r"no field 'HyperParameterTuningJobConfi'; did you mean"),
         ("TrainingJobDefinition: {AlgorithmSpecification: {TrainingImag: a}}\n", "did you mean TrainingImage?"),
         ("a: [\n", "is no YAML"),
+        ("[]\n", "it must be a map of CreateHyperParameterTuningJob's fields, as in examples/tuning"),
     ],
 )
 def test_mistyped_sweep_is_refused_before_anything_is_sent(

@@ -67,8 +67,12 @@ def test_values_are_shown_as_a_person_reads_them(text: str, said: str):
     assert values_of({"a": text}) == f"a={said}"
 
 
-ROWS = [Row(number=1, status="InProgress", text="one"), Row(number=2, status="InProgress", text="two")]
-LATER = [Row(number=1, status="Completed", text="one, over"), Row(number=2, status="InProgress", text="two, at 5 s")]
+def row(number: int, status: str, text: str) -> Row:
+    return Row(number=number, status=status, text=text, has_ended=status == "Completed")
+
+
+ROWS = [row(1, "InProgress", "one"), row(2, "InProgress", "two")]
+LATER = [row(1, "Completed", "one, over"), row(2, "InProgress", "two, at 5 s")]
 
 
 def test_log_has_a_line_for_each_beginning_and_each_end():
@@ -79,6 +83,14 @@ def test_log_has_a_line_for_each_beginning_and_each_end():
         screen.show(rows, "standing")
 
     assert file.getvalue().splitlines() == ["header", "one", "two", "one, over", "       standing"]
+
+
+def test_log_tells_how_the_sweep_stands_after_a_trial_too_short_to_be_seen_running():
+    file = io.StringIO()
+
+    Screen(file, "header").show([row(1, "Completed", "one")], "standing")
+
+    assert file.getvalue().splitlines() == ["header", "one", "       standing"]
 
 
 class Terminal(io.StringIO):
@@ -112,7 +124,7 @@ def test_terminal_leaves_out_what_has_no_room(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LINES", "9")
     file = Terminal()
 
-    Screen(file, "header").show([Row(number=n, status="Completed", text=f"row {n}") for n in range(1, 21)], "standing")
+    Screen(file, "header").show([row(number, "Completed", f"row {number}") for number in range(1, 21)], "standing")
 
     assert file.getvalue().count("\n") == 8
     assert "15 more above" in file.getvalue()
