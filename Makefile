@@ -19,6 +19,7 @@ PORT ?= 4640
 EXPERIMENTS_PORT ?= 4641
 CHECK ?=
 JOB ?=
+SWEEP ?=
 BUCKET ?=
 ROLE ?=
 UPLOAD ?=
@@ -43,7 +44,7 @@ TRACK ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
 export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HOSTS HP PYTHON PORT DIST DEVICE REGISTRY FAIL_ON KMS_KEY
-export TRACK EXPERIMENTS_PORT JOB BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
+export TRACK EXPERIMENTS_PORT JOB SWEEP BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 VENV := .venv/bin
@@ -73,6 +74,11 @@ local-train: $(if $(TRACKED),serving,host) ## run a training job on this machine
 .PHONY: experiments
 experiments: serving ## the jobs of this machine as runs, in MLflow's page; EXPERIMENTS_PORT
 	@exec $(VENV)/python scripts/experiments.py --port "$$EXPERIMENTS_PORT"
+
+.PHONY: local-tune
+local-tune: tuning ## run a sweep for hyperparameters on this machine: 6 trials, 2 at a time; FRAMEWORK DATASET SWEEP RUNTIME DATA HP PYTHON
+	@exec $(VENV)/python scripts/local_tune.py --framework "$$FRAMEWORK" --dataset "$$DATASET" --runtime "$$RUNTIME" \
+		--data "$$DATA" --hyperparameters "$$HP" --python "$$PYTHON" $(if $(SWEEP),--sweep "$$SWEEP")
 
 .PHONY: local-up
 local-up: serving ## start AWS's API on this machine, jobs included; PORT RUNTIME TRACK
@@ -104,6 +110,11 @@ submit: serving ## send JOB=examples/jobs/....yaml to SageMaker or a local endpo
 .PHONY: estimate
 estimate: serving ## what JOB takes in time and money, from a short run of it on this machine; BUCKET HP
 	@exec $(VENV)/python scripts/submit_training.py $(WHOSE) --estimate
+
+.PHONY: tune
+tune: tuning ## send SWEEP=examples/tuning/....yaml to SageMaker or a local endpoint, and follow it; BUCKET HP ROLE UPLOAD DRY_RUN MAX_USD YES
+	@exec $(VENV)/python scripts/tune.py "$$SWEEP" --bucket "$$BUCKET" --set "$$HP" --role "$$ROLE" --max-usd "$$MAX_USD" \
+		$(if $(UPLOAD),--upload "$$UPLOAD") $(if $(DRY_RUN),--dry-run) $(if $(YES),--yes)
 
 ##@ Images
 BUILD_IMAGE := $(VENV)/python scripts/build_image.py --pip-conf "$$PIP_CONF" --ca-bundle "$$CA_BUNDLE"
@@ -253,6 +264,10 @@ bench/job_overhead: testing ## a job to its first line, over docker run; a whole
 bench/api: testing ## Describe and List with 10,000 jobs stored, 50 jobs at once
 	@$(VENV)/python -m benchmarks.api $(if $(CHECK),--check)
 
+.PHONY: bench/tuning_search
+bench/tuning_search: testing ## searches on a recorded table: trials and epochs that Bayesian and Hyperband need, beside Random
+	@$(VENV)/python -m benchmarks.tuning_search $(if $(CHECK),--check)
+
 .PHONY: fuzz
 fuzz: testing ## a million damaged streams through the framings
 	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000
@@ -282,7 +297,7 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 	compile $$twin.in --constraints $$image.lock --output-file $$twin.lock; \
 	compile $$twin-cpu.in --constraints $$twin.lock --no-emit-package tensorflow --output-file $$twin-cpu.lock; \
 	compile $$tests.in --constraints $$image.lock --output-file $$tests.lock; \
-	for name in host serve pytest; do \
+	for name in host serve tune pytest; do \
 		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done; \
 	compile requirements/experiments.in --constraints $$tests.lock --output-file requirements/experiments.lock; \
 	for name in sdk_v2 sdk_v3; do \
@@ -301,11 +316,13 @@ help: ## this list
 		/^[a-z][a-z0-9_%\/-]*:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What the verbs stand on; found again in a moment once it is there.
-.PHONY: host serving testing pytest
+.PHONY: host serving tuning testing pytest
 host:
 	@$(ENVIRONMENT) host > /dev/null
 serving:
 	@$(ENVIRONMENT) serve > /dev/null
+tuning:
+	@$(ENVIRONMENT) tune > /dev/null
 testing:
 	@$(ENVIRONMENT) test > /dev/null
 pytest: testing

@@ -3,6 +3,7 @@
 
     make_environment.py host                        .venv, with what `make local-train` and the scripts need
     make_environment.py serve                       the same, with what `make local-up` needs
+    make_environment.py tune                        the same, with what pictures of sweeps need
     make_environment.py test                        the same, with what `make check` needs
     make_environment.py pytorch [--python PYTHON]   an interpreter that imports the framework; prints its path
     make_environment.py pytest                      pytest alone, to be put on the PYTHONPATH of another Python
@@ -33,7 +34,7 @@ from scripts.environments.environment import ROOT, SetupError
 def _parse() -> argparse.Namespace:
     frameworks = list(json.loads((ROOT / "images.json").read_text()))
     parser = argparse.ArgumentParser(description="Make a Python environment of this project, or find it again.")
-    parser.add_argument("environment", choices=["host", "serve", "test", "pytest", *frameworks])
+    parser.add_argument("environment", choices=["host", "serve", "tune", "test", "pytest", *frameworks])
     parser.add_argument("--python", metavar="PYTHON", help="an interpreter that has the framework; else one is found")
     return parser.parse_args()
 
@@ -43,7 +44,7 @@ def main() -> int:
     arguments = _parse()
     try:
         host.check()
-        if arguments.environment in ("host", "serve", "test"):
+        if arguments.environment in ("host", "serve", "tune", "test"):
             answer = project.make(arguments.environment)
         elif arguments.environment == "pytest":
             answer = project.make_pytest()

@@ -28,22 +28,20 @@ from trainjob.errors import TrainJobError
 from scripts.environments.environment import SetupError, say
 from scripts.local_train import UsageError, read_hyperparameters
 from scripts.submitting import (
+    agreement,
     checking,
     destination,
     estimate,
     estimator,
-    images,
     job_file,
-    measuring,
+    limiting,
     model_trainer,
     prices,
-    sizes,
     uploading,
 )
 from scripts.submitting.destination import Destination
 from scripts.submitting.errors import SubmitError
-from scripts.submitting.estimate import Estimate
-from scripts.submitting.request import DAY, Situation, complete, dataset_of, is_limited, limited
+from scripts.submitting.request import DAY, Situation, complete, limited
 from scripts.submitting.watching import ENDED, Watch, summary
 
 CODE = {"estimator": estimator.code, "model-trainer": model_trainer.code}
@@ -62,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _tell_estimate(arguments)
         place = destination.find()
         request = _request(arguments, local=place.is_local)
-        request = _limited(request, place)
+        request = limiting.limit(request, place)
         if arguments.dry_run or arguments.code:
             print(CODE[arguments.code](request).strip() if arguments.code else json.dumps(request, indent=2))
             return 0
@@ -84,7 +82,7 @@ def _tell_estimate(arguments: argparse.Namespace) -> int:
     else:
         arguments.bucket = _NO_BUCKET
     request = _request(arguments, local=True)
-    reckoned = _estimate(request, s3, afresh=True)
+    reckoned = limiting.reckon(request, s3, afresh=True)
     print(f"{arguments.job} on {request['ResourceConfig']['InstanceType']}:\n{reckoned}")
     return 0
 
@@ -107,39 +105,10 @@ def _request(arguments: argparse.Namespace, *, local: bool) -> dict[str, Any]:
     return request
 
 
-def _limited(request: dict[str, Any], place: Destination) -> dict[str, Any]:
-    """The request with its limits of time: on AWS from an estimate, here a day, as nothing is billed."""
-    if is_limited(request) or place.is_local:
-        return limited(request, DAY)
-    try:
-        reckoned = _estimate(request, place.s3, afresh=False)
-    except SubmitError as error:
-        raise SubmitError(
-            f"StoppingCondition.MaxRuntimeInSeconds is missing, and no estimate can stand for it; give it: {error}"
-        ) from None
-    say(f"MaxRuntimeInSeconds: {estimate.MARGIN:g} times the estimate of {estimate.duration(reckoned.seconds)}")
-    return limited(request, reckoned.most_seconds)
-
-
-def _estimate(request: Mapping[str, Any], s3: Any, *, afresh: bool) -> Estimate:
-    framework = images.framework_of(request["AlgorithmSpecification"].get("TrainingImage"))
-    dataset = dataset_of(request)
-    if framework is None or dataset is None:
-        raise SubmitError(
-            "only our images with a data set of ours can be measured here, and the job is "
-            f"{request['AlgorithmSpecification'].get('TrainingImage')} with "
-            f"dataset={request.get('HyperParameters', {}).get('dataset', '(none)')}"
-        )
-    table = prices.read()
-    found = sizes.find(request, dataset, s3)
-    # Before a minute goes into measuring what then lacks a price.
-    estimate.check(request, table)
-    return estimate.reckon(request, measuring.find(request, framework, dataset, afresh=afresh), found, table)
-
-
 def _send(request: dict[str, Any], place: Destination, arguments: argparse.Namespace) -> int:
     if not place.is_local:
-        _agree(request, arguments)
+        table = prices.read()
+        agreement.agree("job", estimate.most_usd(request, table), table, most=arguments.max_usd, yes=arguments.yes)
     if arguments.upload:
         count = uploading.upload(place, uploading.plan(request, arguments.upload))
         say(f"uploaded: {count:,} object(s) of {arguments.upload}")
@@ -147,24 +116,6 @@ def _send(request: dict[str, Any], place: Destination, arguments: argparse.Names
     place.sagemaker.create_training_job(**request)
     print(f"{name}: sent to {place.described}", flush=True)
     return _follow(request, place) if arguments.wait else 0
-
-
-def _agree(request: Mapping[str, Any], arguments: argparse.Namespace) -> None:
-    """Asks before a job that may cost more than was said; where nobody can be asked, it is refused."""
-    table = prices.read()
-    most = estimate.most_usd(request, table)
-    if most is not None and most <= arguments.max_usd:
-        return
-    cost = f"up to {most:.2f} USD" if most is not None else "nobody knows what: prices.toml lacks its instances"
-    text = (
-        f"The job may cost {cost}, by the prices of {table.region}, {table.date}, and MAX_USD is {arguments.max_usd:g}"
-    )
-    if arguments.yes:
-        say(f"{text}; sent, as --yes says")
-    elif not sys.stdin.isatty():
-        raise SubmitError(f"{text}; give a larger MAX_USD (--max-usd), less MaxRuntimeInSeconds, or --yes")
-    elif not _is_yes(f"{text}. Send it? [y/N] "):
-        raise SubmitError(f"{text}; not sent, as you said")
 
 
 def _follow(request: Mapping[str, Any], place: Destination) -> int:
@@ -194,14 +145,9 @@ def _is_to_stop(name: str) -> bool:
     if not sys.stdin.isatty():
         return False
     try:
-        return _is_yes(f"\nStop {name}? [y/N] ")
+        return agreement.is_yes(f"\nStop {name}? [y/N] ")
     except KeyboardInterrupt:
         return False
-
-
-def _is_yes(question: str) -> bool:
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

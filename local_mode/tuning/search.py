@@ -1,4 +1,4 @@
-"""Bayesian search, by Optuna; the only importer of it.
+"""Bayesian search, and which hyperparameters mattered in one, by Optuna; the only importer of it.
 
 Nothing is kept between two calls: a suggestion is a function of the trials so far, the seed and the trial's number.
 So a search goes on in another process as it would have in this one, and Optuna's storage is memory alone.
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -17,18 +18,14 @@ from local_mode.tuning.trial import Seen
 
 _AT_RANDOM = 5
 """Trials before there is anything to learn from."""
+_GOOD = 0.25
+"""The share of the trials whose values are held against those of all."""
 
 
 def suggest(space: Space, seen: Sequence[Seen], *, maximize: bool, seed: int) -> dict[str, str]:
     """The values of the next trial."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = TPESampler(n_startup_trials=_AT_RANDOM, multivariate=True, constant_liar=True, seed=seed)
-    study = optuna.create_study(sampler=sampler, direction="maximize" if maximize else "minimize")
-    distributions: dict[str, BaseDistribution] = {
-        each.name: CategoricalDistribution(each.choices) if isinstance(each, Categorical) else FloatDistribution(0, 1)
-        for each in space
-        if each.count > 1
-    }
+    distributions, study = _distributions(space), _study(sampler, maximize=maximize)
     study.add_trials([trial for each in seen if (trial := _trial(space, distributions, each, maximize=maximize))])
     chosen = study.ask(distributions).params
     return {
@@ -37,6 +34,33 @@ def suggest(space: Space, seen: Sequence[Seen], *, maximize: bool, seed: int) ->
         else each.write(chosen.get(each.name, 0.0))
         for each in space
     }
+
+
+def importance(space: Space, seen: Sequence[Seen], *, maximize: bool) -> dict[str, float]:
+    """By hyperparameter, how much it mattered for a trial to be among the best; all together 1, or nothing known.
+
+    PED-ANOVA: how much the values of the best quarter differ from the values of all.
+    """
+    distributions, study = _distributions(space), _study(None, maximize=maximize)
+    known = [Seen(values=each.values, objective=each.objective) for each in seen if each.objective is not None]
+    study.add_trials([trial for each in known if (trial := _trial(space, distributions, each, maximize=maximize))])
+    if len(study.trials) < _AT_RANDOM or not distributions:
+        return {}
+    found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=_GOOD))
+    return {each.name: float(found.get(each.name, 0.0)) for each in space}
+
+
+def _distributions(space: Space) -> dict[str, BaseDistribution]:
+    return {
+        each.name: CategoricalDistribution(each.choices) if isinstance(each, Categorical) else FloatDistribution(0, 1)
+        for each in space
+        if each.count > 1
+    }
+
+
+def _study(sampler: TPESampler | None, *, maximize: bool) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(sampler=sampler, direction="maximize" if maximize else "minimize")
 
 
 def _trial(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlencode
 
 KEY = "vision-training:made-by"
-SUBMIT, PUSH = "make submit", "make push"
+SUBMIT, TUNE, PUSH = "make submit", "make tune", "make push"
 """Values: which verb it was."""
 
 

@@ -16,7 +16,7 @@ from scripts.environments.environment import (
 )
 
 REQUIREMENTS = ROOT / "requirements"
-SIZES = {"host": "about 27 MB", "serve": "about 75 MB", "test": "about 148 MB"}
+SIZES = {"host": "about 27 MB", "serve": "about 75 MB", "tune": "about 91 MB", "test": "about 148 MB"}
 """To download, measured with the locks of November 2026."""
 HOST = Environment(ROOT / ".venv")
 
@@ -31,7 +31,7 @@ def make(name: str) -> Path:
         SetupError: It cannot be made; what was made by this call is gone.
     """
     # Each lock holds all of those before it.
-    names = ("host", "serve", "test")
+    names = ("host", "serve", "tune", "test")
     keys = {each: _project_key(each) for each in names}
     good = tuple(keys[each] for each in names[names.index(name) :])
     if HOST.stamp not in good:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ def _map(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _map)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The request in a file, without what is left empty there.
+def read(path: Path, *, operation: str = "CreateTrainingJob", like: str = "examples/jobs") -> dict[str, Any]:
+    """The request of an operation in a file, without what is left empty there; errors refer to files `like` it.
 
     Raises:
         SubmitError: It cannot be read, or is not a map.
@@ -43,19 +43,21 @@ def read(path: Path) -> dict[str, Any]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader
     except OSError as error:
-        raise SubmitError(f"Cannot read {path}: {error.strerror}; give a file such as those in examples/jobs") from None
+        raise SubmitError(f"Cannot read {path}: {error.strerror}; give a file such as those in {like}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SubmitError(f"{path} is no YAML: {error}; see examples/jobs for how one looks") from None
+        raise SubmitError(f"{path} is no YAML: {error}; see {like} for how one looks") from None
     if not isinstance(document, dict):
         raise SubmitError(
-            f"{path} holds a {type(document).__name__}; it must be a map of CreateTrainingJob's fields, as in "
-            "examples/jobs"
+            f"{path} holds a {type(document).__name__}; it must be a map of {operation}'s fields, as in {like}"
         )
     document = _without_empty(document)
-    for field in _TEXTS:
-        if isinstance(document.get(field), dict):
-            document[field] = {name: _text(value) for name, value in document[field].items()}
-    return document
+    return with_texts(document, _TEXTS)
+
+
+def with_texts(document: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """The document with the values of some of its maps, where they were written as numbers, true or false, as texts."""
+    maps = {field: document[field] for field in fields if isinstance(document.get(field), dict)}
+    return {**document, **{field: {name: text(value) for name, value in each.items()} for field, each in maps.items()}}
 
 
 def placed(document: Mapping[str, Any], bucket: str) -> dict[str, Any]:
@@ -88,6 +90,11 @@ def with_hyperparameters(document: Mapping[str, Any], given: Mapping[str, str]) 
     return {**document, "HyperParameters": {**document.get("HyperParameters", {}), **given}} if given else {**document}
 
 
+def text(value: Any) -> Any:
+    """Numbers, true and false as JSON writes them, which is how programs read them."""
+    return json.dumps(value) if isinstance(value, bool | int | float) else value
+
+
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {key: _mapped(item, change) for key, item in value.items()}
@@ -100,8 +107,3 @@ def _without_empty(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_empty(item) for key, item in value.items() if item is not None}
     return [_without_empty(item) for item in value] if isinstance(value, list) else value
-
-
-def _text(value: Any) -> Any:
-    """Numbers, true and false as JSON writes them, which is how programs read them."""
-    return json.dumps(value) if isinstance(value, bool | int | float) else value

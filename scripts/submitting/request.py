@@ -88,10 +88,10 @@ def is_limited(request: Mapping[str, Any]) -> bool:
     return "MaxRuntimeInSeconds" in request.get("StoppingCondition", {})
 
 
-def name_of(base: str, at: time.struct_time) -> str:
-    """A job's name: what it begins with, as far as a name may hold it, and the time."""
+def name_of(base: str, at: time.struct_time, most: int = _NAME_MOST) -> str:
+    """A job's name: what it begins with, as far as a name of `most` characters may hold it, and the time."""
     stamp = time.strftime(_TIME_FORMAT, at)
-    words = re.sub(r"[^a-zA-Z0-9]+", "-", base)[: _NAME_MOST - len(stamp) - 1].strip("-")
+    words = re.sub(r"[^a-zA-Z0-9]+", "-", base)[: most - len(stamp) - 1].strip("-")
     return f"{words or 'job'}-{stamp}"
 
 

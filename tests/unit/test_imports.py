@@ -134,6 +134,7 @@ MAY_IMPORT = {
     "local_mode.pytest_plugin": {"local_mode", "pytest", "boto3"},
     # botocore is boto3's own: its errors, its settings, its models of AWS's services.
     "scripts": {"scripts", "trainjob", "local_mode", "boto3", "botocore", "docker", "yaml", "tqdm", "PIL", "numpy"},
+    "scripts.tuning.figures": {"scripts", "local_mode.tuning", "matplotlib"},
     # What the docker SDK's calls end with where no engine is left: its own two libraries.
     "scripts.publishing.engine": {"scripts.publishing", "docker", "requests", "urllib3"},
     # What tests ask of images in any interpreter, and what runs inside an image.

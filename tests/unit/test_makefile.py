@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HIDDEN = {"host", "serving", "testing", "pytest"}
+HIDDEN = {"host", "serving", "tuning", "testing", "pytest"}
 """What verbs stand on; not to be typed."""
 
 

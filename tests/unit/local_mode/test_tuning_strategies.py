@@ -8,7 +8,7 @@ import pytest
 
 from local_mode.tuning.plan import plan
 from local_mode.tuning.ranges import read
-from local_mode.tuning.search import suggest
+from local_mode.tuning.search import importance, suggest
 from local_mode.tuning.strategies import choose, random_values
 from local_mode.tuning.trial import Seen, Trial
 from tests.unit.local_mode.fake_jobs import CONFIG, DEFINITION, GONE, REQUEST, changed
@@ -140,3 +140,44 @@ def test_hyperparameter_with_one_value_has_that_value():
     values = suggest(space, [], maximize=False, seed=1)
     assert (values["depth"], values["only"]) == ("3", "this")
     assert random_values(space, 1, 1)["depth"] == "3"
+
+
+MIXED = read(
+    {
+        "ContinuousParameterRanges": [
+            {"Name": "rate", "MinValue": "0.0001", "MaxValue": "1"},
+            {"Name": "decay", "MinValue": "0", "MaxValue": "1"},
+        ],
+        "CategoricalParameterRanges": [{"Name": "one", "Values": ["x"]}, {"Name": "two", "Values": ["x", "y"]}],
+    }
+)
+
+
+def at_random(count, worth, seed=5):
+    """What is seen of trials at random, each worth what `worth` says of its values."""
+    values = [random_values(MIXED, seed, number) for number in range(count)]
+    return [Seen(values=each, objective=worth(each)) for each in values]
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_hyperparameter_that_alone_decides_is_the_important_one(maximize):
+    sign = 1 if maximize else -1
+    trials = at_random(40, lambda values: -sign * abs(math.log10(float(values["rate"])) + 2))
+
+    found = importance(MIXED, trials, maximize=maximize)
+
+    assert found["rate"] > 0.8
+    assert found["one"] == 0
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_choice_that_decides_is_important_too():
+    found = importance(MIXED, at_random(40, lambda values: float(values["two"] == "y")), maximize=True)
+
+    assert max(found, key=found.get) == "two"
+
+
+def test_nothing_is_said_of_the_importance_in_few_trials():
+    known = at_random(4, lambda _: 0.5)
+
+    assert importance(MIXED, [*known, Seen(values=known[0].values, objective=None)], maximize=True) == {}
