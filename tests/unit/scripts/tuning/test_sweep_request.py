@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from scripts.cleaning import mark
 from scripts.submitting import job_file
 from scripts.submitting.errors import SubmitError
 from scripts.submitting.request import DAY, Situation, limited
@@ -89,6 +90,13 @@ def test_name_is_one_that_a_tuning_job_may_have():
 
     assert name == "a-sweep-with-a-n-20261126-120000"
     assert len(name) == 32
+
+
+def test_tuning_job_has_the_mark_by_which_it_is_cleaned_up_and_its_definition_has_not():
+    request = requests.complete(written() | {"Tags": [{"Key": "team", "Value": "vision"}]}, SITUATION)
+
+    assert request["Tags"] == [{"Key": "team", "Value": "vision"}, mark.tag(mark.TUNE)]
+    assert "Tags" not in request["TrainingJobDefinition"]
 
 
 def test_trials_share_no_checkpoints_unless_a_place_for_them_is_given():
