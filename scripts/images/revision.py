@@ -64,11 +64,6 @@ def read_version(root: Path = ROOT) -> str:
     return version
 
 
-def read_revision(root: Path = ROOT) -> str:
-    """The commit that is being built, with `-dirty` where the tree is not that commit; `unknown` outside git."""
-    return str(read(root))
-
-
 def _source(root: Path) -> str:
     try:
         address = urlsplit(_git(root, "config", "--get", "remote.origin.url"))

@@ -38,7 +38,7 @@ def engine(monkeypatch, tmp_path, server):
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(push_image, "check_engine", lambda: None)
-    monkeypatch.setattr(push_image, "read_revision", lambda: LABELS["org.opencontainers.image.revision"])
+    monkeypatch.setattr(push_image.revision, "read", lambda: LABELS["org.opencontainers.image.revision"])
     monkeypatch.setattr(push_image.docker, "from_env", lambda **_: client)
     return client
 

@@ -75,6 +75,8 @@ def test_every_job_is_a_run_and_those_of_a_tuning_job_are_nested(start):
     server = start()
     server.client("s3").put_object(Bucket=BUCKET, Key="in/a", Body=b"12345")
     config = {"ExperimentName": "mine", "TrialName": "first"}
+    server.client("sagemaker").create_experiment(ExperimentName="mine")
+    server.client("sagemaker").create_trial(TrialName="first", ExperimentName="mine")
     server.create("good", ["learn", 3], algorithm={"MetricDefinitions": SCORE}, ExperimentConfig=config,
                   channels={"train": f"s3://{BUCKET}/in"}, mode="File")  # fmt: skip
     server.create("bad", ["fail", 3, "why"])
