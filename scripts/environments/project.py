@@ -70,7 +70,18 @@ def make_sdk(version: str) -> Path:
     Raises:
         SetupError: It cannot be made.
     """
-    name = f"sdk_{version}"
+    return make_apart(f"sdk_{version}")
+
+
+def make_apart(name: str) -> Path:
+    """Makes an environment with what is in `requirements/<name>.lock`, and nothing of ours.
+
+    Returns:
+        Its interpreter.
+
+    Raises:
+        SetupError: It cannot be made.
+    """
     environment, lock = Environment(ENVIRONMENTS / name), REQUIREMENTS / f"{name}.lock"
     key = key_of(lock)
     if environment.stamp != key:

@@ -87,7 +87,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     # --- loop -------------------------------------------------------------------------------------
     try:
         while progress.epoch < config.epochs:
-            row = trainer.train_epoch(train, progress) | trainer.evaluate(validation)
+            row = trainer.train_epoch(train, progress) | trainer.evaluate(validation, progress)
             report = {key: value for key, value in row.items() if key not in metrics.NAMES}
             metrics.emit({name: row[name] for name in metrics.NAMES}, **report)
             progress.finish_epoch(row)
@@ -99,7 +99,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
 
     # --- save -------------------------------------------------------------------------------------
     saving.save_model(env.paths, model, cifar10.CLASSES, hyperparameters.resolved(config))
-    saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress.history)
+    saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress, cifar10.CLASSES)
 
 
 if __name__ == "__main__":

@@ -203,22 +203,29 @@ class Trainer:
         return self._logits(self._normalise(images))
 
     @torch.inference_mode()
-    def evaluate(self, validation: Any) -> dict[str, float]:
+    def evaluate(self, validation: Any, progress: saving.Progress) -> dict[str, float]:
         """Loss and accuracy over the next epoch of the validation channel: the other half of the epoch's row.
+
+        `progress` gets the confusion matrix.
 
         Raises:
             StopRequested: The job was asked to stop; the epoch's training half is done and need not be repeated.
         """
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        seen = 0
+        confusion = torch.zeros((), dtype=torch.int64, device=self.device)
         for images, labels in self._open_epoch(validation, 0, self.device, 0):
             self._stop.check()
             logits = self.predict(images)
             loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
-            correct += (logits.argmax(1) == labels).sum()
-            seen += len(labels)
-        return {"validation:loss": loss_sum.item() / seen, "validation:accuracy": correct.item() / seen}
+            classes = logits.shape[1]
+            pairs = labels * classes + logits.argmax(1)
+            confusion = confusion + torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+        progress.confusion = confusion.tolist()
+        seen = int(confusion.sum().item())
+        return {
+            "validation:loss": loss_sum.item() / seen,
+            "validation:accuracy": confusion.trace().item() / seen,
+        }
 
 
 def one_cycle(position: float, warmup: float) -> float:
