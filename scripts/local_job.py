@@ -82,24 +82,34 @@ def hand_over(job: LocalJob, runtime: str, python: str | None) -> NoReturn:
         LocalModeError: The runtime cannot be had.
         SetupError: The interpreter cannot be had.
     """
-    image, state = image_name(job.framework), job.state.resolve()
-    runner, _ = choose(runtime, image=image, stand_ins={}, caller=os.environ)
-    stand_ins: tuple[str, ...] = ()
-    if runner.name == "process":
-        path = state / "stand-ins.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Those of other frameworks stay: `make local-up` takes them all.
-        kept = json.loads(path.read_text()) if path.exists() else {}
-        write_whole(path, json.dumps({**kept, image: stand_in(job.framework, python)}, indent=2) + "\n")
-        stand_ins = ("--stand-ins", str(path))
+    state = job.state.resolve()
+    running = made_ready(job.framework, runtime, python, state)
     name = f"{job.label}-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() // 1_000_000 % 1000:03d}"
     request = state / "requests" / f"{name}.json"
     request.parent.mkdir(parents=True, exist_ok=True)
     write_whole(request, json.dumps(build_request(job, name), indent=2) + "\n")
     say(f"request: {request}")
-    command = ("-m", "local_mode", "train", str(request), "--runtime", runtime, *stand_ins, "--root", str(state))
+    command = ("-m", "local_mode", "train", str(request), *running, "--root", str(state))
     os.chdir(ROOT)
     os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - no shell is wanted
+
+
+def made_ready(framework: str, runtime: str, python: str | None, state: Path) -> tuple[str, ...]:
+    """Arguments by which local_mode runs a framework's image, or the process in its place, which is made where needed.
+
+    Raises:
+        LocalModeError: The runtime cannot be had.
+        SetupError: The interpreter cannot be had.
+    """
+    image = image_name(framework)
+    runner, _ = choose(runtime, image=image, stand_ins={}, caller=os.environ)
+    path = state / "stand-ins.json"
+    if runner.name == "process":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Those of other frameworks stay: `make local-up` takes them all.
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        write_whole(path, json.dumps({**kept, image: stand_in(framework, python)}, indent=2) + "\n")
+    return ("--runtime", runtime, *(("--stand-ins", str(path)) if runner.name == "process" else ()))
 
 
 def stand_in(framework: str, python: str | None) -> dict[str, Any]:
