@@ -5,13 +5,14 @@ The SDK's own code, which is what to copy, stays in their cells. Knows local_mod
 
 import io
 import json
+import logging
 import os
 import shlex
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ import boto3
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
+    from IPython.display import Image
     from sagemaker import Session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,8 +85,11 @@ def begin(where: str, framework: str, label: str) -> Place:
         )
     if where == "local" and not endpoint:
         _lead(framework)
+    os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # it would stand between all cells
     from sagemaker import Session  # noqa: PLC0415 - only now is it settled where its calls go
 
+    for name in ("botocore", "sagemaker", "sagemaker.config"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     session = Session()
     local = where == "local"
     entry = json.loads((ROOT / "images.json").read_text())[framework]
@@ -93,7 +97,7 @@ def begin(where: str, framework: str, label: str) -> Place:
         session=session,
         bucket=session.default_bucket(),
         role=_LOCAL_ROLE if local else _role(),
-        image=f"{entry['repository']}:dev" if local else _pushed(framework),
+        image=f"{entry['repository']}:dev" if local else pushed(framework),
         instance_type="ml.c5.xlarge" if local else "ml.g5.xlarge",
         run=f"{label}-{time.strftime('%m%d-%H%M%S')}",
     )
@@ -120,9 +124,10 @@ def archive(place: Place, uri: str) -> dict[str, bytes]:
         return {entry.name: file.read() for entry in tar if (file := tar.extractfile(entry))}
 
 
-def sheet(images: "Sequence[np.ndarray]", captions: Sequence[str], columns: int = 10, side: float = 1.0) -> "Figure":
+def sheet(images: "Sequence[np.ndarray]", captions: Sequence[str], columns: int = 10, side: float = 1.0) -> "Image":
     """Pictures in rows, a caption above each; `side` inches each."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - as below: not before it is needed
+    from IPython.display import Image  # noqa: PLC0415 - what only a notebook has
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(side * columns, (side + 0.25) * rows), layout="constrained")
@@ -131,7 +136,9 @@ def sheet(images: "Sequence[np.ndarray]", captions: Sequence[str], columns: int 
     for axes, image, caption in zip(figure.axes, images, captions, strict=False):
         axes.imshow(image)
         axes.set_title(caption, fontsize=8)
-    return figure
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    return Image(drawn.getvalue())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +228,12 @@ def _role() -> str:
     return os.environ.get("SAGEMAKER_ROLE_ARN") or str(get_execution_role())
 
 
-def _pushed(framework: str) -> str:
+def pushed(framework: str) -> str:
+    """The URI of the image that was pushed last.
+
+    Raises:
+        WorkshopError: none was from here.
+    """
     path = ROOT / "dist" / "pushed" / f"{framework}.json"
     if not path.exists():
         raise WorkshopError(f"There is no {path}, which a push leaves; run: make build/{framework} push/{framework}")
@@ -232,31 +244,29 @@ def _lead(framework: str) -> None:
     """Have an endpoint run on this machine, and lead this process there."""
     _make("serve")
     runtime = os.environ.get("RUNTIME") or "auto"
-    _said(PYTHON, ROOT / "scripts" / "local_up.py", framework, "--runtime", runtime)
-    os.environ.update(_exported(os.environ, _said(PYTHON, "-m", "local_mode", "env", "--root", ROOT / ".local_mode")))
+    said(PYTHON, ROOT / "scripts" / "local_up.py", framework, "--runtime", runtime)
+    obey(said(PYTHON, "-m", "local_mode", "env", "--root", ROOT / ".local_mode"))
     boto3.DEFAULT_SESSION = None  # one that was made before has the old variables
 
 
-def _exported(environment: Mapping[str, str], commands: str) -> dict[str, str]:
-    """The variables that a shell's `export` lines set, once its `unset` lines are obeyed in the process."""
-    changed = {}
+def obey(commands: str) -> None:
+    """Do in this process what lines of `unset` and `export` do in a shell."""
     for line in commands.splitlines():
         verb, *words = shlex.split(line)
-        if verb == "unset":
-            for name in words:
-                if name in environment:
-                    os.environ.pop(name)
-        else:
-            changed.update(word.split("=", 1) for word in words)
-    return changed
+        for word in words:
+            name, _, value = word.partition("=")
+            if verb == "export":
+                os.environ[name] = value
+            else:
+                os.environ.pop(name, None)
 
 
 def _make(environment: str) -> None:
     """The project's own environment, made the first time."""
-    _said(sys.executable, ROOT / "scripts" / "make_environment.py", environment)
+    said(sys.executable, ROOT / "scripts" / "make_environment.py", environment)
 
 
-def _said(*command: str | Path) -> str:
+def said(*command: str | Path) -> str:
     """What a command answers; its news goes to the notebook.
 
     Raises:

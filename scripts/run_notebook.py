@@ -22,6 +22,7 @@ from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
+_STYLES = re.compile(r"<style scoped>.*?</style>\n", re.DOTALL)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -63,7 +64,7 @@ def write(notebook: nbformat.NotebookNode, name: str, out: Path) -> Path:
     )
     for place, content in resources["outputs"].items():
         (out / place).write_bytes(content)
-    text = _COLOURS.sub("", body).replace(f"{ROOT}/", "")
+    text = _STYLES.sub("", _COLOURS.sub("", body)).replace(f"{ROOT}/", "")
     path = out / f"{name}.md"
     path.write_text(re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE).strip() + "\n")
     return path
