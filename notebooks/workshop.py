@@ -111,7 +111,9 @@ def script(name: str, *arguments: str | Path) -> None:
     """
     _make("host")
     command = [str(PYTHON), str(ROOT / name), *map(str, arguments)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=ROOT, env=_outside()
+    )
     print(done.stdout.replace(f"{ROOT}/", ""), end="")
     done.check_returncode()
 
@@ -273,7 +275,14 @@ def said(*command: str | Path) -> str:
         WorkshopError: it failed; with what it said.
     """
     argv = [str(word) for word in command]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT, timeout=_SETUP_SECONDS)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=False, cwd=ROOT, env=_outside(), timeout=_SETUP_SECONDS
+    )
     if done.returncode != 0:
         raise WorkshopError(f"{Path(argv[1]).name} failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+def _outside() -> dict[str, str]:
+    """The environment but for what the kernel set for itself: matplotlib elsewhere does not know its backend."""
+    return {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}

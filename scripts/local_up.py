@@ -15,10 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from local_mode import host
-from local_mode.endpoint import Files, find, start_in_background
+from local_mode.endpoint import Files, start_in_background
 from local_mode.errors import LocalModeError
-from scripts.environments.environment import ROOT, SetupError
-from scripts.images.entry import image_name
+from scripts.environments.environment import ROOT, SetupError, write_whole
 from scripts.local_job import STATE, made_ready
 
 
@@ -41,26 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _endpoint(arguments: argparse.Namespace) -> str:
     state = arguments.state.resolve()
-    known, files = _known(state), Files(root=state)
-    running = made_ready(arguments.framework, arguments.runtime, None, state)
-    image = image_name(arguments.framework)
-    started = start_in_background(files, ["--port", arguments.port, "--root", str(state), *running])
-    if image in _known(state) and image not in known and _is_older(files, state):
-        raise LocalModeError(
-            f"The endpoint at {started.url} was started before there was anything to run in place of {image}; end it "
-            "with `make local-down`, and start again."
-        )
-    return find(files).url
-
-
-def _known(state: Path) -> dict[str, object]:
-    path = state / "stand-ins.json"
-    found: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
-    return found
-
-
-def _is_older(files: Files, state: Path) -> bool:
-    return files.endpoint.stat().st_mtime < (state / "stand-ins.json").stat().st_mtime
+    made_ready(arguments.framework, arguments.runtime, None, state)
+    stand_ins = state / "stand-ins.json"
+    if not stand_ins.exists():  # the endpoint looks into it for each job, and another framework may need it later
+        state.mkdir(parents=True, exist_ok=True)
+        write_whole(stand_ins, "{}\n")
+    options = ["--port", arguments.port, "--runtime", arguments.runtime, "--stand-ins", str(stand_ins)]
+    return start_in_background(Files(root=state), [*options, "--root", str(state)]).url
 
 
 if __name__ == "__main__":
