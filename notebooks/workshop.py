@@ -88,8 +88,7 @@ def begin(where: str, framework: str, label: str) -> Place:
     os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # it would stand between all cells
     from sagemaker import Session  # noqa: PLC0415 - only now is it settled where its calls go
 
-    for name in ("botocore", "sagemaker", "sagemaker.config"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # the SDK sets its loggers' levels itself, and would fill every cell
     session = Session()
     local = where == "local"
     entry = json.loads((ROOT / "images.json").read_text())[framework]
