@@ -251,7 +251,7 @@ fuzz: testing ## a million damaged streams through the framings
 	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000
 
 .PHONY: soak
-soak: fuzz ## what takes longer than the gate should: fuzz, whole images pushed, every end-to-end job three times
+soak: fuzz ## what takes longer than the gate should: fuzz, whole images pushed, notebooks run, every end-to-end job three times
 	@$(VENV)/pytest -m soak tests/e2e
 	@for round in 1 2 3; do $(MAKE) test/e2e || exit 1; done
 
