@@ -86,9 +86,9 @@ def begin(where: str, framework: str, label: str) -> Place:
     if where == "local" and not endpoint:
         _lead(framework)
     os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # it would stand between all cells
+    logging.disable(logging.INFO)  # the SDK sets its loggers' levels itself, from its import on, and would fill every cell
     from sagemaker import Session  # noqa: PLC0415 - only now is it settled where its calls go
 
-    logging.disable(logging.INFO)  # the SDK sets its loggers' levels itself, and would fill every cell
     session = Session()
     local = where == "local"
     entry = json.loads((ROOT / "images.json").read_text())[framework]
