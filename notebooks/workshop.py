@@ -86,7 +86,7 @@ def begin(where: str, framework: str, label: str) -> Place:
     if where == "local" and not endpoint:
         _lead(framework)
     os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")  # it would stand between all cells
-    logging.disable(logging.INFO)  # the SDK sets its loggers' levels itself, from its import on, and would fill every cell
+    logging.disable(logging.INFO)  # the SDK sets levels of its own, from its import on, and would fill cells
     from sagemaker import Session  # noqa: PLC0415 - only now is it settled where its calls go
 
     session = Session()
