@@ -62,4 +62,4 @@ def test_cifar10_notebooks_are_twins_but_for_the_framework():
 
     assert [cell["id"] for cell in keras] == [cell["id"] for cell in pytorch]
     differing = {one["id"] for one, other in zip(keras, pytorch, strict=True) if one["source"] != other["source"]}
-    assert differing == {"title", "where", "train-text", "train", "tune", "model-text"}
+    assert differing == {"title", "where", "train-text", "train", "tune-text", "tune", "model-text"}
