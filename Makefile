@@ -47,6 +47,7 @@ export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HOSTS HP PYTHON P
 export TRACK EXPERIMENTS_PORT JOB SWEEP BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
+NOTEBOOKS := cv_pytorch_pipe cv_keras_pipe cub200_dali
 VENV := .venv/bin
 TRACKED := $(if $(filter 1,$(TRACK)),--track,$(if $(TRACK),--track "$$TRACK",$(if $(MLFLOW_TRACKING_URI),--track)))
 STAND_INS := .local_mode/stand-ins.json
@@ -94,6 +95,11 @@ local-down: host ## stop it and its jobs
 .PHONY: data
 data: host ## download the data set into data/ (cifar10: 170 MB, cub200: 1.2 GB); DATASET FORMAT
 	@$(VENV)/python scripts/prepare_data.py "$$DATASET" $(if $(FORMAT),--format "$$FORMAT")
+
+.PHONY: notebooks
+notebooks: $(NOTEBOOKS:%=notebook/%) ## run the notebooks on this machine, and show what came of them in docs/notebooks
+notebook/%: serving ## run one from top to bottom, as in notebook/cv_pytorch_pipe; RUNTIME
+	@exec $$($(ENVIRONMENT) notebooks) scripts/run_notebook.py "$*"
 
 example/%: host ## run a script of one's own, as in example/byo_script; INPUT_MODE RUNTIME PYTHON
 	@exec $(VENV)/python examples/run.py "$*" --input-mode "$$INPUT_MODE" --runtime "$$RUNTIME" --python "$$PYTHON"
@@ -273,7 +279,7 @@ fuzz: testing ## a million damaged streams through the framings
 	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000
 
 .PHONY: soak
-soak: fuzz ## what takes longer than the gate should: fuzz, whole images pushed, every end-to-end job three times
+soak: fuzz ## what takes longer than the gate should: fuzz, whole images pushed, notebooks run, every end-to-end job three times
 	@$(VENV)/pytest -m soak tests/e2e
 	@for round in 1 2 3; do $(MAKE) test/e2e || exit 1; done
 
@@ -301,7 +307,8 @@ lock: host ## write the hashed locks anew from their .in files; LOCK=--upgrade t
 		compile requirements/$$name.in --constraints $$tests.lock --output-file requirements/$$name.lock; done; \
 	compile requirements/experiments.in --constraints $$tests.lock --output-file requirements/experiments.lock; \
 	for name in sdk_v2 sdk_v3; do \
-		compile requirements/$$name.in --output-file requirements/$$name.lock; done  # environments of their own
+		compile requirements/$$name.in --output-file requirements/$$name.lock; done; \
+	compile requirements/notebooks.in --constraints requirements/sdk_v2.lock --output-file requirements/notebooks.lock
 
 .PHONY: clean
 clean: ## remove environments, caches and prepared data; finished jobs and data/ stay

@@ -61,7 +61,7 @@ def curve(values: dict[str, str], train: NDArray[np.uint8], test: NDArray[np.uin
     progress, found = saving.Progress(epoch_records=len(train)), []
     for _ in range(EPOCHS):
         row = trainer.train_epoch(InMemory(train, recipe.batch_size), progress)
-        row |= trainer.evaluate(InMemory(test, EVALUATION_BATCH))
+        row |= trainer.evaluate(InMemory(test, EVALUATION_BATCH), progress, len(cifar10.CLASSES))
         progress.finish_epoch(row)
         found.append(row["validation:accuracy"])
     return found

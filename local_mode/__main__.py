@@ -46,7 +46,7 @@ from local_mode.page.access import link
 from local_mode.runners import process
 from local_mode.runners.choose import RUNTIMES, choose, connected, digest
 from local_mode.runners.protocol import STOP_GRACE_SECONDS
-from local_mode.runners.stand_in import StandIn, read_stand_ins
+from local_mode.runners.stand_in import StandIn, StandInFile, read_stand_ins
 from local_mode.shell import exports, without_proxy
 from local_mode.stopping import stop_signals
 from local_mode.tracking.service import Tracking, followed, shared, where
@@ -170,7 +170,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             reach=reach,
             runtime=arguments.runtime,
-            stand_ins=_stand_ins(arguments),
+            stand_ins=StandInFile(arguments.stand_ins) if arguments.stand_ins else {},
             caller=without_proxy(os.environ),
             settings=_settings(arguments),
             cleaners=_CLEANERS,

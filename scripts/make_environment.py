@@ -6,6 +6,7 @@
     make_environment.py tune                        the same, with what pictures of sweeps need
     make_environment.py test                        the same, with what `make check` needs
     make_environment.py pytorch [--python PYTHON]   an interpreter that imports the framework; prints its path
+    make_environment.py notebooks                   SDK v2 with what notebooks need; prints its interpreter
     make_environment.py pytest                      pytest alone, to be put on the PYTHONPATH of another Python
 
 What is there already is found again in well under 0.1 s. Only the answer goes to stdout; news goes to stderr.
@@ -34,7 +35,7 @@ from scripts.environments.environment import ROOT, SetupError
 def _parse() -> argparse.Namespace:
     frameworks = list(json.loads((ROOT / "images.json").read_text()))
     parser = argparse.ArgumentParser(description="Make a Python environment of this project, or find it again.")
-    parser.add_argument("environment", choices=["host", "serve", "tune", "test", "pytest", *frameworks])
+    parser.add_argument("environment", choices=["host", "serve", "tune", "test", "notebooks", "pytest", *frameworks])
     parser.add_argument("--python", metavar="PYTHON", help="an interpreter that has the framework; else one is found")
     return parser.parse_args()
 
@@ -46,6 +47,8 @@ def main() -> int:
         host.check()
         if arguments.environment in ("host", "serve", "tune", "test"):
             answer = project.make(arguments.environment)
+        elif arguments.environment == "notebooks":
+            answer = project.make_apart("notebooks")
         elif arguments.environment == "pytest":
             answer = project.make_pytest()
         else:

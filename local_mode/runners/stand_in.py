@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,28 @@ def read_stand_ins(path: Path) -> dict[str, StandIn]:
     if not isinstance(document, dict):
         raise StandInError(f"{path} holds a {type(document).__name__}; it must be an object of stand-ins by image.")
     return {image: _stand_in(f"{path}: stand-in for {image!r}", entry) for image, entry in document.items()}
+
+
+class StandInFile(Mapping[str, StandIn]):
+    """The stand-ins of a file as it is now: an endpoint outlives what is made ready beside it."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it once, so that a wrong one is told at once.
+
+        Raises:
+            StandInError: as `read_stand_ins`; every later look may, too.
+        """
+        self._path = path
+        read_stand_ins(path)
+
+    def __getitem__(self, image: str) -> StandIn:
+        return read_stand_ins(self._path)[image]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(read_stand_ins(self._path))
+
+    def __len__(self) -> int:
+        return len(read_stand_ins(self._path))
 
 
 def find(stand_ins: Mapping[str, StandIn], image: str, *, why_no_docker: str = "") -> StandIn:

@@ -48,7 +48,10 @@ def opt_ml(**hyperparameters: str) -> bytes:
 
 
 ARTIFACTS = {
-    "pytorch": ({"weights.pt", "labels.json", "config.json"}, {"history.csv", "learning-curve.png"}),
+    "pytorch": (
+        {"weights.pt", "labels.json", "config.json"},
+        {"history.csv", "learning-curve.png", "confusion-matrix.png"},
+    ),
     "keras": (
         {"model.keras", "labels.json", "config.json", "saved_model.pb", "fingerprint.pb"}
         | {"variables.index", "variables.data-00000-of-00001"},

@@ -137,6 +137,8 @@ MAY_IMPORT = {
     "scripts.tuning.figures": {"scripts", "local_mode.tuning", "matplotlib"},
     # What the docker SDK's calls end with where no engine is left: its own two libraries.
     "scripts.publishing.engine": {"scripts.publishing", "docker", "requests", "urllib3"},
+    # It runs in the notebooks' environment.
+    "scripts.run_notebook": {"nbclient", "nbconvert", "nbformat"},
     # What tests ask of images in any interpreter, and what runs inside an image.
     **{f"scripts.images.{name}": {"scripts.images"} for name in ("entry", "engine", "revision")},
     "scripts.images.inventory": set(),

@@ -45,6 +45,8 @@ class Progress:
     """Over the records seen in the epoch under way."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One row a finished epoch."""
+    confusion: list[list[int]] = field(default_factory=list)
+    """Of the validation after the last finished epoch: row the true class, column the predicted one."""
 
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Add the epoch's row and begin the next; its length is known from here on."""
@@ -193,11 +195,14 @@ def save_model(paths: Paths, model: nn.Module, labels: Sequence[str], config: Ma
             file.write(json.dumps(content, indent=2).encode())
 
 
-def save_record(paths: Paths, title: str, history: Sequence[dict[str, float]]) -> None:
-    """Write the row of every epoch as `history.csv` and draw them as `learning-curve.png` in the output folder."""
+def save_record(paths: Paths, title: str, progress: Progress, labels: Sequence[str]) -> None:
+    """Write every epoch's row as `history.csv`; draw them, and any confusion matrix there is."""
     paths.output_data.mkdir(parents=True, exist_ok=True)
+    history = progress.history
     with (paths.output_data / "history.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)
     pictures.learning_curve(paths.output_data / "learning-curve.png", title, history)
+    if progress.confusion:
+        pictures.confusion_matrix(paths.output_data / "confusion-matrix.png", title, progress.confusion, labels)

@@ -101,7 +101,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
     # --- loop -------------------------------------------------------------------------------------
     try:
         while progress.epoch < config.epochs:
-            row = trainer.train_epoch(train, progress) | trainer.evaluate(validation)
+            row = trainer.train_epoch(train, progress) | trainer.evaluate(validation, progress, len(cifar10.CLASSES))
             report = {key: value for key, value in row.items() if key not in metrics.NAMES}
             progress.finish_epoch(row)
             if ranks.is_first:
@@ -117,7 +117,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
     ranks.check_equal(weights(model))
     if ranks.is_first:
         saving.save_model(env.paths, model, cifar10.CLASSES, hyperparameters.resolved(config))
-        saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress.history)
+        saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress, cifar10.CLASSES)
 
 
 if __name__ == "__main__":

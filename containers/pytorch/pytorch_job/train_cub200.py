@@ -166,7 +166,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
         metrics.emit(final.metrics(split))
     labels, title = final.names(), f"{name} at {side} px"
     saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
-    saving.save_record(env.paths, title, progress.history)
+    saving.save_record(env.paths, title, progress, labels)
     evaluation.save(env.paths.output_data, title, final, labels, split)
 
 

@@ -152,28 +152,33 @@ class Trainer:
         return self._logits(self._normalise(images), self._model)
 
     @torch.inference_mode()
-    def evaluate(self, validation: Any) -> dict[str, float]:
+    def evaluate(self, validation: Any, progress: saving.Progress, classes: int) -> dict[str, float]:
         """Loss and accuracy over the next epoch of the validation channel: the other half of the epoch's row.
+
+        `progress` gets the confusion matrix, of all ranks.
 
         Raises:
             StopRequested: The job was asked to stop; the epoch's training half is done and need not be repeated.
         """
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        seen, stopped = 0, False
+        confusion = torch.zeros((classes, classes), dtype=torch.int64, device=self.device)
+        stopped = False
         try:
             for images, labels in self._open_epoch(validation, 0, self.device, 0):
                 self._stop.check()
                 logits = self.predict(images)
                 loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
-                correct += (logits.argmax(1) == labels).sum()
-                seen += len(labels)
+                pairs = labels * classes + logits.argmax(1)
+                confusion += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         except StopRequested:
             stopped = True
-        sums = self._ranks.total([loss_sum.item(), correct.item(), seen], stopped=stopped)
-        if not sums[2]:
+        sums = self._ranks.total([loss_sum.item(), *confusion.flatten().tolist()], stopped=stopped)
+        whole = sums[1:].reshape(classes, classes).astype(int)
+        seen = int(whole.sum())
+        if not seen:
             raise ChannelError(NO_RECORD)
-        return {"validation:loss": float(sums[0] / sums[2]), "validation:accuracy": float(sums[1] / sums[2])}
+        progress.confusion = whole.tolist()
+        return {"validation:loss": float(sums[0]) / seen, "validation:accuracy": float(whole.trace()) / seen}
 
 
 def _records(batch: inputs.Batch) -> int:

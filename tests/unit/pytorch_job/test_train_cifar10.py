@@ -51,7 +51,8 @@ def test_job_leaves_weights_labels_config_rows_and_a_picture(make_job, capsys, m
     assert (config["epochs"], config["batch_size"], config["model"]) == (2, 32, model)
     rows = history(job)
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert (job.paths.output_data / "learning-curve.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("learning-curve.png", "confusion-matrix.png"):
+        assert (job.paths.output_data / name).read_bytes().startswith(b"\x89PNG")
     lines = [line for line in capsys.readouterr().out.splitlines() if "validation:accuracy=" in line]
     assert len(lines) == 2
 

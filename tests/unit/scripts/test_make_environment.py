@@ -17,7 +17,7 @@ def test_it_imports_nothing_but_the_standard_library():
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert ended.returncode == 0, ended.stderr
-    assert "{host,serve,tune,test,pytest,pytorch,keras}" in ended.stdout
+    assert "{host,serve,tune,test,notebooks,pytest,pytorch,keras}" in ended.stdout
 
 
 def test_old_python_is_told_what_is_missing():
