@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 COLLECTIVE_SECONDS = STALL_SECONDS + 300
 """How long a collective waits: a peer may wait for data so long, and save a model. That one is gone, launchers see."""
+_groups: list[Any] = []
+"""Kept to the end: a group whose last owner is a DistributedDataParallel is destroyed under the interpreter's lock, and
+waits for a thread of its own that may want it just then, for ever (PyTorch 2.14)."""
 _VERDICT_SECONDS = SILENCE_SECONDS + 5
 """How long the launchers may take to find out who is gone, and to end this process."""
 
@@ -39,6 +43,7 @@ def joined(env: JobEnvironment, device: torch.device, stop: Stop) -> Iterator[Ra
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_SECONDS))
+        _groups.append(dist.group.WORLD)
         log.info("rank %d of %d, %s on %s", env.rank, len(env.hosts), backend, env.network_interface)
         yield Ranks(env.rank, len(env.hosts), _add)
     except RuntimeError as error:

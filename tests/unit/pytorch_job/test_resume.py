@@ -113,12 +113,18 @@ def test_job_stopped_at_random_steps_and_resumed_ends_with_the_same_weights(serv
 def test_job_stopped_again_and_again_at_random_moments_ends_with_the_same_weights(server, make_job):
     settings = {**JOBS["sgd"], "batch_size": "8"}
     whole = make_job("whole", **settings)
-    begun = time.monotonic()
-    assert server.run(whole) == 0, log(whole)
-    took, moments = time.monotonic() - begun, random.Random(5)
+    listening: list[float] = []
+
+    def look(_: int) -> None:
+        while " on cpu" not in log(whole):  # from here on it listens
+            time.sleep(0.001)
+        listening.append(time.monotonic())
+
+    assert server.run(whole, meanwhile=look) == 0, log(whole)
+    took, moments = time.monotonic() - listening[0], random.Random(5)
 
     def stop(pid: int) -> None:
-        while " on cpu" not in log(job):  # from here on it listens
+        while " on cpu" not in log(job):
             time.sleep(0.001)
         time.sleep(moments.uniform(0, took / 3))
         with suppress(ProcessLookupError):  # it may just have ended
