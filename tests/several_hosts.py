@@ -16,7 +16,7 @@ from trainjob.stop import Stop
 from tests.small_job import Job
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 150  # of a busy machine; idle it takes 10
+SECONDS = 400  # of a very busy machine; idle it takes 20
 
 
 class StopAt(Stop):
