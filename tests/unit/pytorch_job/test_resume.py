@@ -110,22 +110,34 @@ def test_job_stopped_at_random_steps_and_resumed_ends_with_the_same_weights(serv
         check_same(weights(resumed), expected)
 
 
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.001)
+
+
+def begins_to_listen(job) -> float:
+    """Wait until a job listens to signals; when that was."""
+    wait(lambda: " on cpu" in log(job))
+    return time.monotonic()
+
+
 def test_job_stopped_again_and_again_at_random_moments_ends_with_the_same_weights(server, make_job):
     settings = {**JOBS["sgd"], "batch_size": "8"}
     whole = make_job("whole", **settings)
-    listening: list[float] = []
+    spans: list[float] = []
 
     def look(_: int) -> None:
-        while " on cpu" not in log(whole):  # from here on it listens
-            time.sleep(0.001)
-        listening.append(time.monotonic())
+        begun = begins_to_listen(whole)
+        wait((whole.paths.model / "weights.pt").exists)  # what comes after it is no training
+        spans.append(time.monotonic() - begun)
 
     assert server.run(whole, meanwhile=look) == 0, log(whole)
-    took, moments = time.monotonic() - listening[0], random.Random(5)
+    (took,), moments = spans, random.Random(5)
 
     def stop(pid: int) -> None:
-        while " on cpu" not in log(job):
-            time.sleep(0.001)
+        begins_to_listen(job)
         time.sleep(moments.uniform(0, took / 3))
         with suppress(ProcessLookupError):  # it may just have ended
             os.kill(pid, signal.SIGTERM)
