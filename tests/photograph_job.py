@@ -11,7 +11,6 @@ from trainjob.contract import FILE, PIPE
 from trainjob.environment import JobEnvironment
 from trainjob.framing import recordio
 from trainjob.photographs import INDEX
-from trainjob.stop import Stop
 
 from tests.small_job import Job
 from tests.unit.trainjob.jpegs import Image, jpeg_of
@@ -68,21 +67,6 @@ class PhotographJob(Job):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
         return environment.read({"SAGEMAKER_BASE_DIR": str(paths.base)})
-
-
-class StopAfter(Stop):
-    """A stop that comes once the program has looked for it so many times."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._looks = looks
-
-    def check(self) -> None:
-        """One look."""
-        self._looks -= 1
-        if self._looks < 0:
-            self.request()
-        super().check()
 
 
 def _folder(labelled: Labelled) -> dict[str, bytes]:

@@ -11,26 +11,11 @@ from pathlib import Path
 from trainjob import hosts
 from trainjob.contract import SHARDED
 from trainjob.environment import JobEnvironment
-from trainjob.stop import Stop
 
 from tests.small_job import Job
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 400  # of a very busy machine; idle it takes 20
-
-
-class StopAt(Stop):
-    """A stop of this host alone, once it has been looked at so often."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._looks = looks
-
-    def check(self) -> None:
-        self._looks -= 1
-        if self._looks < 0:
-            self.request()
-        super().check()
 
 
 def environment(job: Job, name: str, rank: int, count: int, *, sharded: bool = False) -> JobEnvironment:

@@ -129,20 +129,6 @@ class ExperimentOperations:
             return document.get("Resource") in (*_RESOURCES, _JOBS)
         return operation in self.operations
 
-    def answer(self, operation: str, request: Document) -> Document | None:
-        """Do what is asked; the members of the answer.
-
-        Raises:
-            ApiError: with the code and the words AWS has for it.
-        """
-        check(operation, request)
-        try:
-            return self.operations[operation](request)
-        except UnknownEntityError as error:
-            raise ApiError("ResourceNotFound", str(error)) from None
-        except LocalModeError as error:
-            raise ApiError("ValidationException", str(error)) from None
-
     def put_metrics(self, request: Document) -> Document:
         """BatchPutMetrics, of the service that takes metrics.
 

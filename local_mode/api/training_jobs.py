@@ -100,11 +100,10 @@ class TrainingJobs:
             raise ApiError("ValidationException", f"local_mode does not {what} yet.")
         if operation in self._tuning_operations.operations:
             return self._tuning_operations.answer(operation, document)
-        if operation in self._experiment_operations.operations:
-            return self._experiment_operations.answer(operation, document)
         check(operation, document)
         try:
-            return self._operations[operation](document)
+            act = self._operations.get(operation) or self._experiment_operations.operations[operation]
+            return act(document)
         except UnknownEntityError as error:
             raise ApiError("ResourceNotFound", str(error)) from None
         except UnknownJobError:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from trainjob.dataset import Dataset
 from trainjob.errors import ChannelError
 from trainjob.ranks import NO_RECORD, Ranks
+from trainjob.schedules import SCALINGS, SCHEDULES
 from trainjob.stop import Stop, StopRequested
 
 from keras_job import inputs, models, saving
 from keras_job import ranks as among
-from keras_job.recipe import SCALINGS, SCHEDULES, Recipe, has_gpu
+from keras_job.recipe import Recipe, has_gpu
 
 log = logging.getLogger(__name__)
 

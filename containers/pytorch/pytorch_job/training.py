@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from trainjob.errors import ChannelError, HyperparameterError
 from trainjob.ranks import NO_RECORD, Ranks
+from trainjob.schedules import SCALINGS, SCHEDULES
 from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, saving
 from pytorch_job.ranks import parallel, share_buffers
-from pytorch_job.recipe import FACTOR, SCALINGS, SCHEDULES, Recipe
+from pytorch_job.recipe import FACTOR, Recipe
 
 log = logging.getLogger(__name__)
 

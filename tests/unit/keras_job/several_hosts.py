@@ -18,8 +18,9 @@ from trainjob.dataset import Dataset
 from trainjob.ranks import Ranks
 from trainjob.stop import Stop, StopRequested
 
-from tests.several_hosts import StopAt, environment
+from tests.several_hosts import environment
 from tests.small_job import Job, records
+from tests.stops import StopAfter
 
 STEPS, BATCH = 50, 32
 
@@ -111,7 +112,7 @@ def train_interrupted(host: Host) -> dict:
     """Stopped by the last host's signal, gone on with by all from the first one's checkpoint; and without a stop."""
     found = {}
     for name, looks in (("whole", 10**6), ("stopped", 4), ("resumed", 10**6)):
-        stop = StopAt(looks if host.rank == host.count - 1 else 10**6)
+        stop = StopAfter(looks if host.rank == host.count - 1 else 10**6)
         trainer, model, optimizer = host.trainer(recipe.Recipe(epochs=1, batch_size=16), stop, drawing=True)
         checkpoints = host.folder / ("whole" if name == "whole" else "checkpoints")
         progress = saving.resume(checkpoints, model, optimizer, host.ranks) or saving.Progress(epoch_records=240)

@@ -8,11 +8,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_job import models, recipe, saving, train_cifar10
+from keras_job import models, saving, train_cifar10
 from trainjob import checkpoint, cifar10, dataset
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError, RecordError
 from trainjob.stop import Stop
+
+from tests.stops import StopAfter
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -49,20 +51,6 @@ def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 def history(job) -> list[dict[str, float]]:
     with np.load(checkpoint.newest(job.paths.checkpoints).path) as archive:
         return json.loads(archive["progress"].tobytes())["history"]
-
-
-class StopAfter(Stop):
-    """A stop that comes once it has been looked at so many times; the program looks before every batch."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._looks = looks
-
-    def check(self) -> None:
-        self._looks -= 1
-        if self._looks < 0:
-            self.request()
-        super().check()
 
 
 def test_job_leaves_all_its_artifacts(make_job, capsys):
@@ -197,10 +185,3 @@ def test_all_bad_hyperparameters_are_told_at_once(make_job):
 def test_hyperparameter_out_of_range_is_told_with_its_value(make_job, name, value):
     with pytest.raises(HyperparameterError, match=f"'{name}' is {value}.*it must be"):
         train(make_job(**{name: value}))
-
-
-def test_learning_rate_rises_to_its_peak_and_falls_to_nothing():
-    rates = [recipe.one_cycle(position / 100, 0.25) for position in range(101)]
-    assert max(rates) == rates[25] == pytest.approx(1)
-    assert rates[100] == 0
-    assert rates[:26] == sorted(rates[:26])

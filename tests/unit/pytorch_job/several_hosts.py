@@ -15,8 +15,9 @@ from trainjob.contract import FILE
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
 
-from tests.several_hosts import StopAt, environment
+from tests.several_hosts import environment
 from tests.small_job import Job, records
+from tests.stops import StopAfter
 
 STEPS, BATCH = 50, 32
 
@@ -87,7 +88,7 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
     found, last = {}, count - 1
     for name, looks in (("whole", None), ("stopped", 4)):
         job = Job(folder / f"{name}-{rank}", FILE)
-        stop = StopAt(looks if looks and rank == last else 10**6)
+        stop = StopAfter(looks if looks and rank == last else 10**6)
         found[name] = run_program(job, environment(job, name, rank, count), stop)
     job = Job(folder / f"resumed-{rank}", FILE)
     if rank == 0:  # whatever the platform has brought to the others

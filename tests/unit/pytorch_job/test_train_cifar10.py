@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from pytorch_job import models, recipe, train_cifar10
+from pytorch_job import models, train_cifar10
 from trainjob import checkpoint, cifar10
 from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError
@@ -115,12 +115,3 @@ def test_compiling_without_a_compiler_is_refused_with_the_remedy(make_job, monke
     monkeypatch.setenv("PATH", "")
     with pytest.raises(HyperparameterError, match="'compile' is true, but this machine has no C compiler"):
         train(make_job(compile="true"))
-
-
-def test_learning_rate_rises_to_its_peak_and_falls_to_nothing():
-    rates = [recipe.one_cycle(position / 100, 0.25) for position in range(101)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[25] == pytest.approx(1)
-    assert rates[100] == 0
-    assert rates[:26] == sorted(rates[:26])
-    assert rates[25:] == sorted(rates[25:], reverse=True)

@@ -15,7 +15,8 @@ from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.errors import ChannelError, CheckpointError, HyperparameterError, PhotographError, RecordError
 from trainjob.stop import Stop
 
-from tests.photograph_job import CLASSES, STEPS, TRAIN, PhotographJob, StopAfter, birds
+from tests.photograph_job import CLASSES, STEPS, TRAIN, PhotographJob, birds
+from tests.stops import StopAfter
 from tests.unit.trainjob.jpegs import hollow
 
 pytestmark = pytest.mark.timeout(120)
