@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from local_mode.errors import LocalModeError, RunRefusedError
 from local_mode.jobs.database import Database, get
-from local_mode.tracking.spool import Entry, Sent, entries, spool_folder
+from local_mode.tracking.spool import Entry, Parents, Sent, entries, spool_folder
 from local_mode.tracking.translation import (
     RunPlan,
     artifacts,
@@ -70,8 +70,7 @@ class Sender:
         self._root, self._uri, self._connect = root, uri, connect
         self._database = Database(root)
         self._runs: Runs | None = None
-        self._parents: dict[str, str] = {}
-        """Runs of tuning jobs that go on, by the ARNs of these."""
+        self._parents = Parents(root, uri)
 
     def send(self, note: Callable[[str], None]) -> bool:
         """Send what there is; whether all of it is sent, so that only what comes later is left.
@@ -86,7 +85,7 @@ class Sender:
         if self._runs is None:
             self._runs = self._connect()
         over = [self._one(self._runs, entry, note) for entry in found]
-        self._end_parents(self._runs)
+        self._end_parents(self._runs, note)
         return all(over) and not self._parents
 
     def _one(self, runs: Runs, entry: Entry, note: Callable[[str], None]) -> bool:
@@ -152,22 +151,26 @@ class Sender:
         return True
 
     def _parent(self, runs: Runs, arn: str, experiment: str) -> str:
-        if arn and arn not in self._parents:
+        if arn and not self._parents.get(arn):
             record = self._tuning_job(arn)
             if record is None:
                 return ""
-            self._parents[arn] = runs.begin(of_tuning_job(record, experiment))
-        return self._parents.get(arn, "")
+            self._parents.add(arn, runs.begin(of_tuning_job(record, experiment)))
+        return self._parents.get(arn)
 
-    def _end_parents(self, runs: Runs) -> None:
-        for arn, run in list(self._parents.items()):
+    def _end_parents(self, runs: Runs, note: Callable[[str], None]) -> None:
+        for arn, run in self._parents.items():
             record = self._tuning_job(arn)
             end = end_of_tuning_job(record) if record else ("KILLED", time.time(), {})
-            if end is not None:
-                status, at, tags = end
+            if end is None:
+                continue
+            status, at, tags = end
+            try:
                 runs.tag(run, tags)
                 runs.end(run, status, at)
-                del self._parents[arn]
+            except RunRefusedError as error:
+                note(f"MLflow does not take the end of tuning job {arn.rpartition('/')[2]}: {error}")
+            self._parents.remove(arn)
 
     def _record(self, table: str, name: str) -> Document | None:
         with self._database.open() as database:

@@ -100,9 +100,7 @@ class Entry:
         Raises:
             OSError: it cannot be written.
         """
-        half = self._state.with_suffix(".part")
-        half.write_text(json.dumps(vars(sent)), encoding="utf-8")
-        half.replace(self._state)
+        _replace(self._state, vars(sent))
 
     def read(self, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Some whole lines from an offset on, and where they end.
@@ -122,6 +120,52 @@ class Entry:
         self._state.unlink(missing_ok=True)
 
 
+class Parents:
+    """The runs of tuning jobs that are not over, at one MLflow, by the ARNs of these."""
+
+    def __init__(self, root: Path, uri: str) -> None:
+        """Those that a sender before this one began there."""
+        self._path, self._uri = spool_folder(root) / "parents.json", uri
+        self._runs: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            if kept["uri"] == uri:
+                self._runs = dict(kept["runs"])
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return bool(self._runs)
+
+    def items(self) -> list[tuple[str, str]]:
+        """ARN and run of each."""
+        return list(self._runs.items())
+
+    def get(self, arn: str) -> str:
+        """The run of one; empty if it has none that is not over."""
+        return self._runs.get(arn, "")
+
+    def add(self, arn: str, run: str) -> None:
+        """Write a run down.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._runs[arn] = run
+        self._keep()
+
+    def remove(self, arn: str) -> None:
+        """It is over.
+
+        Raises:
+            OSError: that cannot be written.
+        """
+        del self._runs[arn]
+        self._keep()
+
+    def _keep(self) -> None:
+        _replace(self._path, {"uri": self._uri, "runs": self._runs})
+
+
 def entries(root: Path) -> list[Entry]:
     """Those that are not sent to their end, oldest first."""
     found = [Entry(path) for path in spool_folder(root).glob("*@*.lines")]
@@ -131,6 +175,13 @@ def entries(root: Path) -> list[Entry]:
 def place(root: Path, job: str, created: float) -> Path:
     """Where the lines of a job are; `created` is in seconds since 1970."""
     return spool_folder(root) / f"{job}@{round(created * 1000)}.lines"
+
+
+def _replace(path: Path, document: Mapping[str, object]) -> None:
+    """Write a document whole, or leave the one that is there."""
+    half = path.with_suffix(".part")
+    half.write_text(json.dumps(document), encoding="utf-8")
+    half.replace(path)
 
 
 def _read(data: bytes) -> Iterator[dict[str, Any]]:

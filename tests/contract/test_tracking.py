@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from local_mode.tracking.spool import entries
+from local_mode.tracking.service import local_store
+from local_mode.tracking.spool import Parents, entries
 from tests.contract.endpoint import BUCKET, Server
 from tests.contract.lab import document, eventually, launch
 from tests.contract.tuning import SCORE, create, ended
@@ -42,7 +43,7 @@ def start(tmp_path):
 
 def runs_of(server, seconds=SENT_SECONDS):
     """Runs by name, as they are in the store once all is sent."""
-    eventually(lambda: not entries(server.root), seconds)
+    eventually(lambda: not entries(server.root) and not Parents(server.root, local_store(server.root)), seconds)
     return stored(server.root)
 
 

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from trainjob.contract import EXIT_FAILURE
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def start(argv: Sequence[str], environ: Mapping[str, str], folder: Path | None) -> subprocess.Popen[bytes]:
@@ -20,13 +22,43 @@ def start(argv: Sequence[str], environ: Mapping[str, str], folder: Path | None) 
         OSError: It cannot be started.
         ValueError: An argument or variable holds a zero byte.
     """
-    return subprocess.Popen(
-        argv,
-        env=environ,
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        preexec_fn=_die_with_parent(),  # noqa: PLW1509 - it makes two system calls and takes no lock
-    )
+    child: subprocess.Popen[bytes] | None = None
+    try:
+        with _held(_STOPS) as mask:
+            child = subprocess.Popen(
+                argv,
+                env=environ,
+                cwd=folder,
+                stderr=subprocess.PIPE,
+                preexec_fn=_before_exec(mask),  # noqa: PLW1509 - it makes three system calls and takes no lock
+            )
+    except BaseException:
+        if child:  # of a handler: nobody will ever know this child
+            child.kill()
+            child.wait()
+        raise
+    return child
+
+
+@contextmanager
+def _held(numbers: Iterable[int]) -> Iterator[set[int]]:
+    """Signals wait to its end, and the mask of before: what a handler raises amid a fork, Python only prints."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _before_exec(mask: Iterable[int]) -> Callable[[], None]:
+    die_with_parent = _die_with_parent()
+
+    def before_exec() -> None:
+        if die_with_parent:
+            die_with_parent()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    return before_exec
 
 
 def _die_with_parent() -> Callable[[], None] | None:
@@ -35,9 +67,9 @@ def _die_with_parent() -> Callable[[], None] | None:
     # Loaded before the fork: the child must not.
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
-    def before_exec() -> None:
+    def ask() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it was gone before the request stood
             os._exit(EXIT_FAILURE)
 
-    return before_exec
+    return ask

@@ -177,7 +177,9 @@ def test_run_that_the_request_names_is_used(tmp_path, sender, runs, notes):
     assert set(runs.runs) == {"mine"}
 
 
-def test_tuning_job_is_the_parent_of_its_training_jobs_and_ends_with_its_best(tmp_path, sender, runs, notes):
+@pytest.fixture
+def change(tmp_path, notes):
+    """Changes the record of a tuning job, one of whose jobs is over and waits to be sent."""
     tuning = {
         "HyperParameterTuningJobName": "tune",
         "HyperParameterTuningJobArn": TUNING,
@@ -186,24 +188,50 @@ def test_tuning_job_is_the_parent_of_its_training_jobs_and_ends_with_its_best(tm
         "CreationTime": 90.0,
         "LastModifiedTime": 200.0,
     }
-    database = Database(tmp_path)
-    with database.writing() as opened:
-        put(opened, "tuning_jobs", tuning)
+
+    def change(**fields):
+        with Database(tmp_path).writing() as opened:
+            put(opened, "tuning_jobs", {**tuning, **fields})
+
+    change()
     Store(tmp_path).put(record("Completed", TuningJobArn=TUNING))
     Recorder(tmp_path, "job", notes.append, lambda _: None).status("Starting", "")
+    return change
+
+
+def test_tuning_job_is_the_parent_of_its_training_jobs_and_ends_with_its_best(change, sender, runs, notes):
     assert not sender.send(notes.append)
     assert (runs.runs["run-1"]["plan"].name, runs.runs["run-2"]["parent"]) == ("tune", "run-1")
 
     best = {"TrainingJobName": "job", "TunedHyperParameters": {"lr": "0.1"},
             "FinalHyperParameterTuningJobObjectiveMetric": {"MetricName": "acc", "Value": 0.75}}  # fmt: skip
-    with database.writing() as opened:
-        put(opened, "tuning_jobs", {**tuning, "HyperParameterTuningJobStatus": "Completed", "BestTrainingJob": best})
+    change(HyperParameterTuningJobStatus="Completed", BestTrainingJob=best)
     assert sender.send(notes.append)
 
     parent = runs.runs["run-1"]
     assert parent["end"] == ("FINISHED", 200.0)
     assert (parent["tags"]["sagemaker.best_training_job"], parent["tags"]["sagemaker.best_value"]) == ("job", "0.75")
     assert json.loads(parent["tags"]["sagemaker.best_hyperparameters"]) == {"lr": "0.1"}
+
+
+def test_tuning_job_that_a_killed_sender_left_is_ended_by_the_next(tmp_path, change, sender, runs, notes):
+    assert not sender.send(notes.append)
+    assert entries(tmp_path) == []
+    change(HyperParameterTuningJobStatus="Stopped")
+
+    assert Sender(tmp_path, "uri", lambda: runs).send(notes.append)
+    assert runs.runs["run-1"]["end"] == ("KILLED", 200.0)
+    assert Sender(tmp_path, "uri", pytest.fail).send(notes.append)
+
+
+def test_end_of_a_tuning_job_that_is_refused_is_told_once(change, sender, runs, notes):
+    assert not sender.send(notes.append)
+    change(HyperParameterTuningJobStatus="Completed")
+    runs.refusals = 1
+
+    assert sender.send(notes.append)
+    assert notes == ["MLflow does not take the end of tuning job tune: no such run"]
+    assert sender.send(notes.append)
 
 
 def test_job_that_was_deleted_meanwhile_ends_its_run(job, sender, runs, notes, tmp_path):

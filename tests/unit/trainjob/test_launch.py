@@ -378,6 +378,24 @@ launch.main()
     assert time.monotonic() - begin < 10
 
 
+def test_a_stop_amid_the_start_of_what_prepares_the_code_is_not_lost(job: Job) -> None:
+    package = job.paths.code
+    package.mkdir()
+    (package / "train.py").write_text("print('started')")
+    job.environ["SAGEMAKER_PROGRAM"] = "train.py"
+    # Python drops what a signal's handler raises in a hook of a fork; logging has such hooks in every process.
+    amid = """
+import os, signal
+from trainjob import child, launch, script_mode
+def install(code, environ, is_package):
+    os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    child.start(["sleep", "30"], environ, code).wait()
+script_mode._install = install
+launch.main()
+"""
+    assert job.run(amid) == (143, b"", b"stopped before the program was started\n")
+
+
 def test_datasets_are_found_by_the_names_of_the_modules(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.program("", "b")
     job.program("", "a")
