@@ -1,8 +1,6 @@
 """Whole jobs on photographs, drawn and real, in both frameworks: any input mode, decoded by DALI or without it."""
 
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -10,25 +8,11 @@ import pytest
 from trainjob import cub200
 
 from scripts.datasets import birds
-from tests.e2e.conftest import ROOT, EndedJob, RunJob
+from tests.e2e.conftest import EndedJob, RunJob
 
 FRAMEWORKS = ("pytorch", "keras")
 SPECIES = [f"{number:03d}.{each.name}" for number, each in enumerate(birds.SPECIES, 1)]
-EACH = 8
-"""Photographs of a species, half of them for training: a tenth of the sample, which takes a tenth of its time."""
-PREPARE_SECONDS = 300
 SMALL = ("--dataset", "cub200", "--hyperparameters", "image_size=32 batch_size=16")
-
-
-@pytest.fixture(scope="module")
-def few_birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Channels of a few drawn photographs."""
-    folder = tmp_path_factory.mktemp("birds")
-    published, out = folder / cub200.FOLDER, folder / "channels"
-    birds.write(published, photographs=EACH)
-    command = [sys.executable, ROOT / "scripts/prepare_data.py", "cub200", "--from", published, "--out", out]
-    subprocess.run([*command, "--validation", "0.25"], check=True, timeout=PREPARE_SECONDS)
-    return out
 
 
 def content(job: EndedJob, name: str) -> bytes:
