@@ -15,8 +15,16 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
-def start(argv: Sequence[str], environ: Mapping[str, str], folder: Path | None) -> subprocess.Popen[bytes]:
+def start(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    folder: Path | None,
+    stderr: int | None = subprocess.PIPE,
+    mask: Iterable[int] | None = None,
+) -> subprocess.Popen[bytes]:
     """Start it: argv as it stands, no shell; stdin and stdout are this process's. On Linux it dies with this one.
+
+    `stderr` may be None: this process's own. `mask` are the signals that wait in the child; those that do here, else.
 
     Raises:
         OSError: It cannot be started.
@@ -24,13 +32,13 @@ def start(argv: Sequence[str], environ: Mapping[str, str], folder: Path | None) 
     """
     child: subprocess.Popen[bytes] | None = None
     try:
-        with _held(_STOPS) as mask:
+        with _held(_STOPS) as mine:
             child = subprocess.Popen(
                 argv,
                 env=environ,
                 cwd=folder,
-                stderr=subprocess.PIPE,
-                preexec_fn=_before_exec(mask),  # noqa: PLW1509 - it makes three system calls and takes no lock
+                stderr=stderr,
+                preexec_fn=_before_exec(mine if mask is None else mask),  # noqa: PLW1509 - it makes three system calls and takes no lock
             )
     except BaseException:
         if child:  # of a handler: nobody will ever know this child

@@ -24,14 +24,26 @@ def port(env: JobEnvironment) -> int:
     return _FIRST_PORT + zlib.crc32(env.job_name.encode()) % _SLOTS * _PORTS
 
 
-def variables(env: JobEnvironment, interfaces: Sequence[str] | None = None) -> dict[str, str]:
+def variables(env: JobEnvironment, interfaces: Sequence[str] | None = None, local: int = 0) -> dict[str, str]:
     """What PyTorch's `env://` and TensorFlow's MultiWorkerMirroredStrategy read; nothing for a job of one host.
 
     Args:
         env: The job. A host's rank is its place in `hosts`, as the platform lists them.
         interfaces: Names of this host's network interfaces; looked up where they are not given.
+        local: Processes on each host, of a script for torch.distributed, which is told of them on one host, too. RANK
+            is that of the first on this host.
     """
     count, first = len(env.hosts), port(env)
+    if local:
+        told = {
+            "RANK": str(env.rank * local),
+            "WORLD_SIZE": str(count * local),
+            "LOCAL_RANK": "0",
+            "LOCAL_WORLD_SIZE": str(local),
+            "MASTER_ADDR": env.hosts[0] if count > 1 else "127.0.0.1",
+            "MASTER_PORT": str(first + 1),
+        }
+        return told | (_interface(env, interfaces) if count > 1 else {})
     if count == 1:
         return {}
     # A port for each, as hosts may share a machine, and TensorFlow listens on all its addresses.

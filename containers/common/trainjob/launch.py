@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NoReturn
 
-from trainjob import child, environment, failure, hosts, script_mode
+from trainjob import child, environment, failure, hosts, local_ranks, script_mode
 from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, HP_TORCH_DISTRIBUTED
 from trainjob.environment import JobEnvironment
 from trainjob.errors import EntryPointError
@@ -20,6 +20,7 @@ from trainjob.hyperparameters import DATASET, plain
 from trainjob.peers import Peers
 from trainjob.relay import Relay
 from trainjob.script_mode import Command
+from trainjob.sm_variables import NUM_GPUS
 from trainjob.stderr_tee import StderrTee
 from trainjob.stop import StopRequested
 
@@ -89,10 +90,15 @@ def _attempt(relay: Relay) -> int:
         env = environment.read()
         with relay.interruptible():
             command = choose(env, os.environ)
-            if _is_distributed(env, os.environ):
+            own, local = not script_mode.program(env, os.environ), _local_ranks(env, command)
+            if len(env.hosts) > 1 and (own or local):
                 peers = Peers(env, relay.abandon)
                 peers.meet()
-                command = replace(command, environ={**hosts.variables(env), **command.environ})
+            if own or local:
+                told = hosts.variables(env, local=0 if own else local)
+                command = replace(command, environ={**told, **command.environ})
+            if not own:
+                command = local_ranks.several(command, local)
         code = _run(command, relay, env)
     except StopRequested:
         print("stopped before the program was started", file=sys.stderr)
@@ -104,10 +110,10 @@ def _attempt(relay: Relay) -> int:
     return code
 
 
-def _is_distributed(env: JobEnvironment, environ: Mapping[str, str]) -> bool:
-    """Whether the hosts' programs are to find each other: the image's own always, a script where its SDK says so."""
+def _local_ranks(env: JobEnvironment, command: Command) -> int:
+    """Processes that torch.distributed is to find on this host: one for each GPU where the SDK says so, else none."""
     asked = plain(env.hyperparameters.get(HP_TORCH_DISTRIBUTED, "")).lower() == "true"
-    return len(env.hosts) > 1 and (asked or not script_mode.program(env, environ))
+    return max(1, int(command.environ.get(NUM_GPUS, "0"))) if asked else 0
 
 
 def _run(command: Command, relay: Relay, env: JobEnvironment) -> int:

@@ -22,6 +22,11 @@ Add = Callable[[Values], Values]
 
 NO_RECORD = "No host got a record of a channel: it is empty; check its S3Uri."
 """What a program says where `together` came to its end at once."""
+ONE_OF_GPUS = (
+    "this host has %d GPUs, of which this program uses one: take instances of one GPU and more of them, or a script of "
+    "your own with sagemaker_torch_distributed_enabled, which gets a process for each"
+)
+"""What a program says on a host of several."""
 _PIECE_BYTES = 16 << 20
 
 

@@ -12,6 +12,7 @@ from trainjob import contract
 from trainjob.environment import JobEnvironment
 from trainjob.hyperparameters import decode, is_reserved
 
+NUM_GPUS = "SM_NUM_GPUS"
 _WITHHELD = "default_user_module_name"  # the toolkit's own name without its prefix
 _LOG_LEVEL, _INFO = "sagemaker_container_log_level", 20
 _JOB_NAME, _REGION, _GROUPS = "sagemaker_job_name", "sagemaker_region", "sagemaker_distribution_instance_groups"

@@ -13,7 +13,7 @@ from trainjob import lifecycle
 from trainjob.environment import JobEnvironment
 from trainjob.errors import PeerError
 from trainjob.peers import SILENCE_SECONDS
-from trainjob.ranks import Ranks, Values
+from trainjob.ranks import ONE_OF_GPUS, Ranks, Values
 from trainjob.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -36,13 +36,13 @@ def joined(env: JobEnvironment, stop: Stop) -> Iterator[tuple[Ranks, tf.distribu
     Raises:
         PeerError: A collective failed for a reason that no launcher has found.
     """
+    gpus = tf.config.list_physical_devices("GPU")
+    if len(gpus) > 1:
+        log.warning(ONE_OF_GPUS, len(gpus))
+        tf.config.set_visible_devices(gpus[:1], "GPU")  # else it takes the memory of all of them
     if len(env.hosts) == 1:
         yield Ranks(), tf.distribute.get_strategy()
         return
-    gpus = tf.config.list_physical_devices("GPU")
-    if len(gpus) > 1:
-        log.warning("of this host's %d GPUs one is used, as the job has several hosts", len(gpus))
-        tf.config.set_visible_devices(gpus[:1], "GPU")
     try:
         logging.getLogger("tensorflow").setLevel(logging.WARNING)  # it tells of every collective it makes
         with lifecycle.undisturbed():  # it takes SIGTERM for itself
@@ -89,6 +89,13 @@ def spread_seeds(model: keras.Model, ranks: Ranks) -> None:
             state = np.array(variable)
             state[0] ^= np.asarray(ranks.index * _RANK_SEEDS & 0x7FFFFFFF, state.dtype)
             variable.assign(state)
+
+
+def synchronise(model: keras.Model) -> None:
+    """Have every batch normalisation of a model look at all ranks' records."""
+    for layer in model._flatten_layers():  # of nested models, too
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 
 def share_means(model: keras.Model, weight: tf.Tensor) -> None:

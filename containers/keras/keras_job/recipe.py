@@ -40,6 +40,11 @@ class Recipe:
     """What convolutions compute in. `auto`: on a GPU bf16, or fp16 where it has no bf16; on a CPU fp32."""
     learning_rate_scaling: Literal["none", "linear", "sqrt"] = "none"
     """What several hosts, whose batches add up, multiply the learning rate by: 1, their number, or its square root."""
+    gradient_accumulation: int = 1
+    """Pieces that a batch is computed in, one after another, 1 or more: the memory of one, the gradient of all. Where
+    batch normalisation looks at pieces, and where dropout draws, this has a bearing on the result."""
+    sync_batch_norm: bool = False
+    """Several hosts normalise by the statistics of all hosts' records, not each by its own's."""
     jit_compile: Literal["auto", "true", "false"] = "auto"
     """Compile the step with XLA. `auto`: on a GPU; on a CPU it takes five times as long."""
     steps_per_execution: int = 0
@@ -62,6 +67,12 @@ class Recipe:
             ("momentum", 0 <= self.momentum < 1, "0 to below 1"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("warmup", 0 < self.warmup < 1, "above 0 and below 1"),
+            ("gradient_accumulation", self.gradient_accumulation >= 1, "1 or more"),
+            (
+                "sync_batch_norm",
+                not (self.sync_batch_norm and self.gradient_accumulation > 1),
+                "false where gradient_accumulation is above 1, as hosts may have other numbers of pieces",
+            ),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "0 to below 1"),
             ("crop_padding", 0 <= self.crop_padding <= 16, "0 to 16"),
             ("steps_per_execution", 0 <= self.steps_per_execution <= 1000, "0 to 1000"),

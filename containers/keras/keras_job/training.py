@@ -18,6 +18,7 @@ from trainjob.stop import Stop, StopRequested
 
 from keras_job import inputs, models, saving
 from keras_job import ranks as among
+from keras_job.accumulation import Computed, accumulate
 from keras_job.recipe import Recipe, has_gpu
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ class Trainer:
             recipe, model, optimizer, strategy, stop,
         )  # fmt: skip
         self._ranks = ranks or Ranks()
+        self._synced = recipe.sync_batch_norm and self._ranks.count > 1
+        if self._synced:
+            among.synchronise(model)
         self._logits = models.to_logits(model)
         self._open_epoch = open_epoch
         self._head, self._head_factor = head, head_factor
@@ -66,6 +70,7 @@ class Trainer:
         by_tf_data = open_epoch is None
         self._steps_a_call = (recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)) if by_tf_data else 1
         compiled = {"auto": has_gpu(), "true": True, "false": False}[recipe.jit_compile]
+        self._compiled = compiled
         self.step = tf.function(self._step, jit_compile=compiled)
         """One step on a batch: rows, whether they are channels last, the step's number, the learning rate."""
         # Replicas meet where gradients are added up, and may not do so within a function of their own.
@@ -276,10 +281,13 @@ class Trainer:
             raise epochs.raised(error) from None
 
     def _nothing(self, dataset: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """A batch of one blank record, as the step takes it."""
+        """A batch of one blank record, as the step takes it; of none where a record would count in synchronised
+        normalisation.
+        """
+        count = 0 if self._synced else 1
         if self._open_epoch is None:
-            return tf.zeros((1, dataset.record_bytes), tf.uint8), tf.zeros((1,), tf.bool)
-        return tf.zeros((1, *self._model.input_shape[1:]), tf.uint8), tf.zeros((1,), tf.int64)
+            return tf.zeros((count, dataset.record_bytes), tf.uint8), tf.zeros((count,), tf.bool)
+        return tf.zeros((count, *self._model.input_shape[1:]), tf.uint8), tf.zeros((count,), tf.int64)
 
     def _share_step(
         self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, counts: tf.Tensor
@@ -311,22 +319,32 @@ class Trainer:
             images = inputs.flip(images, tf.stack((seed, 2 * step)))
         if recipe.crop_padding:
             images = inputs.crop(images, tf.stack((seed, 2 * step + 1)), recipe.crop_padding)
-        with tf.GradientTape() as tape:
-            logits = self._logits(images, training=True)
-            losses = _cross_entropy(labels, logits, recipe.label_smoothing)
-            loss = tf.reduce_mean(losses)
-            alone = 1 / self._strategy.num_replicas_in_sync
-            loss *= alone if counts is None else tf.cast(counts[0] / counts[1], loss.dtype)
-            scaled = self._optimizer.scale_loss(loss)
+        alone = 1 / self._strategy.num_replicas_in_sync
+        weight = alone if counts is None else counts[0] / counts[1]
+        gradients, loss_sum, correct = accumulate(
+            self._gradients, images, labels, weight, recipe.gradient_accumulation, unrolled=self._compiled
+        )
         self._optimizer.learning_rate = rate
         before = [tf.identity(variable.value) for variable in self._head]
-        self._optimizer.apply(tape.gradient(scaled, variables), variables)
+        self._optimizer.apply(gradients, variables)
         for variable, old in zip(self._head, before, strict=True):  # whatever the optimizer: its way, some times as far
             variable.assign(old + self._head_factor * (variable - old))
         if counts is not None:
             among.share_means(self._model, counts[0] / counts[1])
+        return loss_sum, correct, tf.shape(labels)[0]
+
+    def _gradients(self, images: tf.Tensor, labels: tf.Tensor, weight: Any) -> Computed:
+        """Of the mean loss, times `weight`; the summed loss and the right answers."""
+        with tf.GradientTape() as tape:
+            logits = self._logits(images, training=True)
+            losses = _cross_entropy(labels, logits, self._recipe.label_smoothing)
+            loss = tf.reduce_mean(losses)
+            if self._synced:  # of no record the mean is no number
+                loss = tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
+            loss *= weight if isinstance(weight, float) else tf.cast(weight, loss.dtype)
+            scaled = self._optimizer.scale_loss(loss)
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, tf.int32))
-        return tf.reduce_sum(losses), correct, tf.shape(labels)[0]
+        return tape.gradient(scaled, self._model.trainable_variables), tf.reduce_sum(losses), correct
 
     def _evaluate_steps(self, batches: Any) -> tf.Tensor:
         """Whether there was a batch to evaluate."""

@@ -16,7 +16,7 @@ from trainjob.environment import JobEnvironment
 from trainjob.errors import PeerError
 from trainjob.peers import SILENCE_SECONDS
 from trainjob.pipe import STALL_SECONDS
-from trainjob.ranks import Ranks, Values
+from trainjob.ranks import ONE_OF_GPUS, Ranks, Values
 from trainjob.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ COLLECTIVE_SECONDS = STALL_SECONDS + 300
 _groups: list[Any] = []
 """Kept to the end: a group whose last owner is a DistributedDataParallel is destroyed under the interpreter's lock, and
 waits for a thread of its own that may want it just then, for ever (PyTorch 2.14)."""
+_HALVES = (torch.float16, torch.bfloat16)
 _VERDICT_SECONDS = SILENCE_SECONDS + 5
 """How long the launchers may take to find out who is gone, and to end this process."""
 
@@ -37,6 +38,8 @@ def joined(env: JobEnvironment, device: torch.device, stop: Stop) -> Iterator[Ra
     Raises:
         PeerError: A collective failed for a reason that no launcher has found.
     """
+    if device.type == "cuda" and (gpus := torch.cuda.device_count()) > 1:
+        log.warning(ONE_OF_GPUS, gpus)
     if len(env.hosts) == 1:
         yield Ranks()
         return
@@ -67,6 +70,68 @@ def _add(values: Values) -> Values:
 def _is_collectives(error: RuntimeError) -> bool:
     """Whether it is of a connection between the hosts; gloo's have no class of their own."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over the ranks, through which gradients flow back to all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        sums = values.clone()
+        dist.all_reduce(sums)
+        return sums
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        sums = gradients[0].contiguous()
+        dist.all_reduce(sums)
+        return sums
+
+
+class _SyncedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of all ranks' records, of which a rank may have none.
+
+    Not PyTorch's own SyncBatchNorm, which refuses to work on a CPU. A state of either fits plain BatchNorm2d.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Of a model in training; in evaluation the parent's."""
+        if not self.training:
+            return super().forward(images)
+        floats, dims = images.float() if images.dtype in _HALVES else images, (0, 2, 3)
+        values = floats.new_tensor(images.numel() / images.shape[1], dtype=torch.float64)
+        if len(images):
+            own_variance, own_mean = (each.double() for each in torch.var_mean(floats, dims, correction=0))
+        else:
+            own_variance = own_mean = floats.sum(dims).double()
+        # In float64, as these squares are then taken from each other.
+        parts = [values[None], own_mean * values, (own_variance + own_mean.square()) * values]
+        count, total, squares = _Sum.apply(torch.cat(parts)).split([1, *2 * [images.shape[1]]])
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp_min(0)
+        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))
+        scale = (variance + self.eps).rsqrt()
+        if self.affine:
+            scale = scale * self.weight
+        shift = (self.bias if self.affine else 0) - mean * scale
+        scale, shift = (each.to(floats.dtype)[:, None, None] for each in (scale, shift))
+        return (floats * scale + shift).to(images.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked += 1
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+
+
+def synchronise(model: nn.Module) -> None:
+    """Have every batch normalisation of a model look at all ranks' records; its weights stay the very same objects."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = _SyncedBatchNorm
 
 
 class Answer(nn.Module):

@@ -131,8 +131,9 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
     # --- resume -----------------------------------------------------------------------------------
     normalise = inputs.Normalise(device, config.memory_format, (cub200.MEAN, cub200.STD))
     trainer = Trainer(
-        config, model, optimizer, device, stop, open_epoch=photographs.epoch, normalise=normalise, ranks=ranks
-    )
+        config, model, optimizer, device, stop,
+        open_epoch=photographs.epoch, normalise=normalise, side=side, ranks=ranks,
+    )  # fmt: skip
     progress = saving.resume(env.paths.checkpoints, model, optimizer, trainer.scaler, ranks)
     if progress:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)

@@ -1,5 +1,7 @@
 """The step and the passes over a channel; what every training program here shares."""
 
+import contextlib
+import functools
 import logging
 import shutil
 import time
@@ -9,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from trainjob import cifar10
 from trainjob.errors import ChannelError, HyperparameterError
 from trainjob.ranks import NO_RECORD, Ranks
 from trainjob.schedules import SCALINGS, SCHEDULES
 from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, saving
-from pytorch_job.ranks import parallel, share_buffers
+from pytorch_job.accumulation import Found, Piece, accumulate
+from pytorch_job.ranks import parallel, share_buffers, synchronise
 from pytorch_job.recipe import FACTOR, Recipe
 
 log = logging.getLogger(__name__)
@@ -33,7 +37,7 @@ OpenEpoch = Callable[[Any, int, torch.device, int], Iterator[inputs.Batch]]
 class Trainer:
     """The step, and the passes over a channel; it owns no progress, so that a checkpoint need not know it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a job is made of; the last four by name
         self,
         recipe: Recipe,
         model: nn.Module,
@@ -43,12 +47,17 @@ class Trainer:
         *,
         open_epoch: OpenEpoch = inputs.epoch,
         normalise: inputs.Normalise | None = None,
+        side: int = cifar10.IMAGE_SHAPE[1],
         ranks: Ranks | None = None,
     ) -> None:
-        """`open_epoch` and `normalise` are those of the data set; CIFAR-10's unless given."""
+        """`open_epoch`, `normalise` and the images' `side` are those of the data set; CIFAR-10's unless given."""
         self._recipe, self._optimizer, self._stop = recipe, optimizer, stop
         self._ranks = ranks or Ranks()
         self.device = device
+        self._synced = recipe.sync_batch_norm and self._ranks.count > 1
+        if self._synced:
+            synchronise(model)
+        self._blank = torch.zeros((0, 3, side, side), device=device)
         self._model = _compiled(recipe, model)
         self._parallel = parallel(self._model, self._ranks)
         self._dtype = _dtype(recipe, device)
@@ -118,26 +127,46 @@ class Trainer:
         generator = torch.Generator().manual_seed(seed % 2**64)
         if not alone:
             torch.manual_seed(seed % 2**64)  # dropout's, which is kept of the first rank alone
-        loss, hits = self._forward(batch, generator)
         self._optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss if alone else loss * weight).backward()
+        compute = functools.partial(self._backward, weight=1.0 if alone else weight)
+        loss, hits = accumulate(compute, *self._augmented(batch, generator), recipe.gradient_accumulation, self._apart)
         self.scaler.step(self._optimizer)
         self.scaler.update()
-        if not alone:
+        if not alone and not self._synced:
             share_buffers(self._model, weight / self._ranks.count)
-        return loss.detach(), hits
+        return loss, hits
 
-    def _forward(self, batch: inputs.Batch | None, generator: torch.Generator) -> tuple[Tensor, Tensor | int]:
-        """Mean loss and right answers of a batch, augmented; nought of none."""
+    def _augmented(self, batch: inputs.Batch | None, generator: torch.Generator) -> Piece:
+        """Images, normalised, and labels; nothing of a rank that ran dry."""
         if batch is None:
-            nought: Tensor = self._parallel(None)
-            return nought, 0
+            labels = torch.zeros(0, dtype=torch.int64, device=self.device)
+            return (self._blank if self._synced else None), labels  # all meet in synchronised normalisation
         (images, labels), recipe = batch, self._recipe
         floats = self._normalise(inputs.flip(images, generator) if recipe.flip else images)
         if recipe.crop_padding:
             floats = inputs.crop(floats, generator, recipe.crop_padding)
-        logits = self._logits(floats, self._parallel)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        return floats, labels
+
+    def _backward(self, piece: Piece, share: float, *, weight: float) -> Found:
+        """Add the gradients of a piece that is such a share of its batch, which counts `weight`."""
+        loss, hits = self._forward(*piece)
+        self.scaler.scale(loss * (share * weight)).backward()
+        return loss.detach(), hits
+
+    def _apart(self) -> contextlib.AbstractContextManager[None]:
+        """Within this, gradients are not averaged over the ranks."""
+        model = self._parallel
+        return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else contextlib.nullcontext()
+
+    def _forward(self, images: Tensor | None, labels: Tensor) -> Found:
+        """Mean loss and right answers; nought of none."""
+        if images is None:
+            nought: Tensor = self._parallel(None)
+            return nought, 0
+        logits = self._logits(images, self._parallel)
+        if not len(labels):
+            return logits.sum(), 0
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing)
         return loss, (logits.detach().argmax(1) == labels).sum()
 
     def _logits(self, images: Tensor, model: nn.Module) -> Tensor:

@@ -36,12 +36,12 @@ class Host:
     strategy: tf.distribute.Strategy
 
     def trainer(
-        self, settings: recipe.Recipe, stop: Stop, *, drawing: bool
+        self, settings: recipe.Recipe, stop: Stop, *, drawing: bool, normalised: bool = False
     ) -> tuple[training.Trainer, keras.Model, keras.optimizers.Optimizer]:
         """A small network on it, with or without what draws or looks at a batch as a whole."""
         keras.utils.set_random_seed(1)
         with self.strategy.scope():
-            model = network(drawing=drawing)
+            model = network(drawing=drawing, normalised=normalised)
             optimizer = settings.optimize(model)
             return training.Trainer(settings, model, optimizer, self.strategy, stop, ranks=self.ranks), model, optimizer
 
@@ -55,9 +55,11 @@ class Host:
         return inputs.cifar10_dataset(source, batch_size, share=hosts.share(env, source.config))
 
 
-def network(*, drawing: bool) -> keras.Model:
+def network(*, drawing: bool, normalised: bool = False) -> keras.Model:
     pixels = keras.Input((32, 32, 3), dtype="uint8")
     hidden = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(1 / 255)(pixels))
+    if normalised:
+        hidden = keras.layers.BatchNormalization()(hidden)
     if drawing:
         hidden = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(hidden))
     hidden = keras.layers.Flatten()(keras.layers.Activation("relu")(hidden))
@@ -90,6 +92,38 @@ def train_evenly(host: Host, precision: str) -> dict:
     trainer.train_epoch(dataset, saving.Progress(epoch_records=STEPS * BATCH))
     keras.config.set_floatx("float32")
     return {"losses": losses[:STEPS], "gradients": gradients}
+
+
+def train_briefly(host: Host, name: str, *, dry: bool = False, **options) -> dict:
+    """A few steps, with options of the recipe; of each its share of the loss, and all that was learnt.
+
+    With `dry` the last of several hosts gets no object, and the first as many records a step as one host has.
+    """
+    keras.config.set_floatx("float64")
+    sharded = dry and host.count > 1
+    batch_size, total = BATCH // (1 if dry else host.count), 5 * BATCH + 7
+    settings = recipe.Recipe(
+        epochs=1, batch_size=batch_size, flip=False, optimizer="sgd", learning_rate=0.02, momentum=0.5, **options
+    )
+    trainer, model, _ = host.trainer(settings, Stop(), drawing=False, normalised=settings.sync_batch_norm)
+    objects = [] if sharded and host.rank == host.count - 1 else [records(total, 1)]
+    progress = saving.Progress(epoch_records=6 * BATCH)
+    trainer.train_epoch(host.dataset(name, objects, batch_size, Stop(), sharded=sharded), progress)
+    keras.config.set_floatx("float32")
+    share = 1.0 if host.ranks.is_first else 0.0  # of what the hosts have added up
+    learnt = [np.ravel(each).tolist() for each in ranks.weights(model)]
+    return {"losses": [share * progress.loss_sum], "steps": progress.step, "weights": learnt}
+
+
+def train_with_options(host: Host) -> dict:
+    """With the options that several hosts have, and on one host without them."""
+    pieces = 3 if host.count > 1 else 1  # of batches whose last is not divided evenly
+    return {
+        "pieces": train_briefly(host, "pieces", gradient_accumulation=pieces),
+        "few pieces": train_briefly(host, "few", dry=True, gradient_accumulation=5 * pieces),
+        "synced": train_briefly(host, "synced", sync_batch_norm=True),
+        "synced with none": train_briefly(host, "synced-dry", dry=True, sync_batch_norm=True),
+    }
 
 
 def train_unevenly(host: Host) -> dict:
@@ -133,6 +167,7 @@ def work(folder: Path, rank: int, count: int) -> dict:
     with ranks.joined(environment(Job(folder / "job", FILE), "job", rank, count), Stop()) as (among, strategy):
         host = Host(folder, rank, count, among, strategy)
         found = {kind: train_evenly(host, kind) for kind in ("float32", "float64")}
+        found |= train_with_options(host)
         if count > 1:
             found |= {"uneven": train_unevenly(host), "interrupted": train_interrupted(host)}
     return found

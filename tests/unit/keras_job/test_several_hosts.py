@@ -6,6 +6,8 @@ import pytest
 from tests.several_hosts import run
 from tests.unit.keras_job import several_hosts
 
+TOLERANCE = 1e-5
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict:
@@ -46,3 +48,14 @@ def test_stop_of_one_host_ends_both_at_one_step_and_resumed_they_end_as_if_never
     assert (first["stopped"]["step"], first["resumed"]["from"]) == (4, 4)
     assert first["stopped"]["checksum"] != first["whole"]["checksum"]
     assert {**first["resumed"], "from": 0} == first["whole"]
+
+
+@pytest.mark.parametrize("kind", ["pieces", "few pieces", "synced", "synced with none"])
+def test_two_hosts_with_options_learn_what_one_learns_with_their_batches_together(found, kind):
+    one, two = losses(found[1], kind), losses(found[2], kind)
+    assert np.allclose(two, one, rtol=TOLERANCE, atol=0)
+    (alone,), (first, second) = found[1], found[2]
+    assert [host[kind]["steps"] for host in (alone, first, second)] == [6, 6, 6]
+    assert first[kind]["weights"] == second[kind]["weights"]
+    for ours, theirs in zip(first[kind]["weights"], alone[kind]["weights"], strict=True):
+        assert np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)

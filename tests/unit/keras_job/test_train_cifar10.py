@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras_job import models, saving, train_cifar10
+from keras_job.ranks import joined
 from trainjob import checkpoint, cifar10, dataset
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError, RecordError
@@ -180,8 +181,31 @@ def test_all_bad_hyperparameters_are_told_at_once(make_job):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", "0"), ("warmup", "1"), ("momentum", "1.5"), ("crop_padding", "40"), ("steps_per_execution", "-1")],
+    [
+        ("epochs", "0"),
+        ("warmup", "1"),
+        ("momentum", "1.5"),
+        ("crop_padding", "40"),
+        ("steps_per_execution", "-1"),
+        ("gradient_accumulation", "0"),
+    ],
 )
 def test_hyperparameter_out_of_range_is_told_with_its_value(make_job, name, value):
     with pytest.raises(HyperparameterError, match=f"'{name}' is {value}.*it must be"):
         train(make_job(**{name: value}))
+
+
+def test_statistics_of_all_hosts_are_not_to_be_had_of_pieces(make_job):
+    told = "'sync_batch_norm' is True; it must be false where gradient_accumulation is above 1"
+    with pytest.raises(HyperparameterError, match=told):
+        train(make_job(sync_batch_norm="true", gradient_accumulation="2"))
+
+
+def test_program_on_a_host_of_several_gpus_says_that_it_uses_one_and_takes_no_other(make_job, monkeypatch, caplog):
+    gpus, seen = [f"GPU:{number}" for number in range(8)], []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: seen.extend(devices))
+    with caplog.at_level("WARNING"), joined(make_job().environment(), Stop()) as (ranks, _):
+        assert ranks.count == 1
+    assert seen == ["GPU:0"]
+    assert "this host has 8 GPUs, of which this program uses one: take instances of one GPU" in caplog.text

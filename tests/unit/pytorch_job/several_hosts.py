@@ -63,6 +63,43 @@ def train_evenly(folder: Path, rank: int, count: int, kind: type[Recording]) -> 
     return {"losses": trainer.losses, "gradients": trainer.gradients}
 
 
+def small_network(*, normalised: bool) -> nn.Module:
+    """With batch normalisation or without anything that looks at a batch as a whole."""
+    norm = nn.BatchNorm2d(4) if normalised else nn.Identity()
+    layers = (nn.Conv2d(3, 4, 3, 4), norm, nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8 * 8, 10))
+    return nn.Sequential(*layers).double()
+
+
+def train_briefly(folder: Path, rank: int, count: int, name: str, *, dry: bool = False, **options) -> dict:
+    """A few steps, with options of the recipe; of each its share of the loss, and all that was learnt.
+
+    With `dry` the last of several hosts gets no object, and the first as many records a step as one host has.
+    """
+    job, sharded = Job(folder / name, FILE), dry and count > 1
+    job.content = {"train": [] if sharded and rank == count - 1 else [records(5 * BATCH + 7, 1)]}
+    env = environment(job, name, rank, count, sharded=sharded)
+    settings = recipe.Recipe(epochs=1, batch_size=BATCH // (1 if dry else count), flip=False, **options)
+    with ranks.joined(env, torch.device("cpu"), Stop()) as among:
+        torch.manual_seed(0)
+        source = channel.find(env, "train", Stop())
+        dataset = inputs.cifar10_dataset(source, settings.batch_size, share=hosts.share(env, source.config))
+        model = small_network(normalised=settings.sync_batch_norm)
+        trainer = Double(settings, model, settings.optimize(model), torch.device("cpu"), Stop(), ranks=among)
+        trainer.train_epoch(dataset, saving.Progress(epoch_records=6 * BATCH))
+    return {"losses": trainer.losses, "weights": [each.ravel().tolist() for each in ranks.weights(model)]}
+
+
+def train_with_options(folder: Path, rank: int, count: int) -> dict:
+    """With the options that several hosts have, and on one host without them."""
+    pieces = 3 if count > 1 else 1  # of batches whose last is not divided evenly
+    return {
+        "pieces": train_briefly(folder, rank, count, "pieces", gradient_accumulation=pieces),
+        "few pieces": train_briefly(folder, rank, count, "few", dry=True, gradient_accumulation=5 * pieces),
+        "synced": train_briefly(folder, rank, count, "synced", sync_batch_norm=True),
+        "synced with none": train_briefly(folder, rank, count, "synced-dry", dry=True, sync_batch_norm=True),
+    }
+
+
 def run_program(job: Job, env: JobEnvironment, stop: Stop | None = None) -> dict:
     """The whole program; what it left."""
     train_cifar10.main(env, stop or Stop())
@@ -100,6 +137,7 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
 def work(folder: Path, rank: int, count: int) -> dict:
     """All that this host does in its own folder; what it found."""
     found = {kind.__name__: train_evenly(folder, rank, count, kind) for kind in (Recording, Double)}
+    found |= train_with_options(folder, rank, count)
     if count > 1:
         found |= {"uneven": train_unevenly(folder, rank, count), "interrupted": train_interrupted(folder, rank, count)}
     return found

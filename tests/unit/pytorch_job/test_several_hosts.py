@@ -6,6 +6,8 @@ import pytest
 from tests.several_hosts import run
 from tests.unit.pytorch_job import several_hosts
 
+TOLERANCE = 1e-6  # normalised pixels are float32
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict:
@@ -45,3 +47,14 @@ def test_stop_of_one_host_ends_both_at_one_step_and_resumed_they_end_as_if_never
     assert last["stopped"]["step"] is None
     assert first["resumed"] == first["whole"]
     assert first["whole"]["weights"]
+
+
+@pytest.mark.parametrize("kind", ["pieces", "few pieces", "synced", "synced with none"])
+def test_two_hosts_with_options_learn_what_one_learns_with_their_batches_together(found, kind):
+    one, two = losses(found[1], kind), losses(found[2], kind)
+    assert len(one) == len(two) == 6
+    assert np.allclose(two, one, rtol=TOLERANCE, atol=0)
+    (alone,), (first, second) = found[1], found[2]
+    assert first[kind]["weights"] == second[kind]["weights"]
+    for ours, theirs in zip(first[kind]["weights"], alone[kind]["weights"], strict=True):
+        assert np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)

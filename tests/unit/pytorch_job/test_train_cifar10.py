@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from pytorch_job import models, train_cifar10
+from pytorch_job.ranks import joined
 from trainjob import checkpoint, cifar10
 from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError
@@ -104,14 +105,34 @@ def test_all_bad_hyperparameters_are_told_at_once(make_job):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", "0"), ("warmup", "1"), ("momentum", "1.5"), ("crop_padding", "40"), ("learning_rate", "-1")],
+    [
+        ("epochs", "0"),
+        ("warmup", "1"),
+        ("momentum", "1.5"),
+        ("crop_padding", "40"),
+        ("learning_rate", "-1"),
+        ("gradient_accumulation", "0"),
+    ],
 )
 def test_hyperparameter_out_of_range_is_told_with_its_value(make_job, name, value):
     with pytest.raises(HyperparameterError, match=f"'{name}' is {value}.*it must be"):
         train(make_job(**{name: value}))
 
 
+def test_statistics_of_all_hosts_are_not_to_be_had_of_pieces(make_job):
+    told = "'sync_batch_norm' is True; it must be false where gradient_accumulation is above 1"
+    with pytest.raises(HyperparameterError, match=told):
+        train(make_job(sync_batch_norm="true", gradient_accumulation="2"))
+
+
 def test_compiling_without_a_compiler_is_refused_with_the_remedy(make_job, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(HyperparameterError, match="'compile' is true, but this machine has no C compiler"):
         train(make_job(compile="true"))
+
+
+def test_program_on_a_host_of_several_gpus_says_that_it_uses_one(make_job, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    with caplog.at_level("WARNING"), joined(make_job().environment(), torch.device("cuda"), Stop()) as ranks:
+        assert ranks.count == 1
+    assert "this host has 8 GPUs, of which this program uses one: take instances of one GPU" in caplog.text
