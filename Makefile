@@ -270,6 +270,11 @@ bench/job_overhead: testing ## a job to its first line, over docker run; a whole
 bench/api: testing ## Describe and List with 10,000 jobs stored, 50 jobs at once
 	@$(VENV)/python -m benchmarks.api $(if $(CHECK),--check)
 
+.PHONY: bench/scaling
+bench/scaling: testing ## training on two hosts of one core each, beside one host; FRAMEWORK PYTHON
+	@framework=$$($(ENVIRONMENT) "$$FRAMEWORK" --python "$$PYTHON") && \
+		$(VENV)/python -m benchmarks.scaling --framework "$$FRAMEWORK" --python "$$framework" $(if $(CHECK),--check)
+
 .PHONY: bench/tuning_search
 bench/tuning_search: testing ## searches on a recorded table: trials and epochs that Bayesian and Hyperband need, beside Random
 	@$(VENV)/python -m benchmarks.tuning_search $(if $(CHECK),--check)
