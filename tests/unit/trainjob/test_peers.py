@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import pytest
 from trainjob import hosts, peers
@@ -144,6 +145,62 @@ def test_names_that_are_late_to_resolve_are_waited_for(name, monkeypatch):
     with met(name, ("algo-1", "algo-2")) as launchers:
         assert 1.5 <= time.monotonic() - begun < 10
         assert [len(each._links) for each in launchers] == [1, 1]
+
+
+class SlowNames:
+    """A clock that goes as fast as it is slept by, and names that do not resolve before a time of it."""
+
+    def __init__(self, monkeypatch, at: float) -> None:
+        self.now, self._at = 0.0, at
+        monkeypatch.setattr(peers, "time", self)
+        for name in ("create_connection", "create_server"):
+            monkeypatch.setattr(socket, name, partial(self._look_up, getattr(socket, name)))
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def _look_up(self, then, address, **more):
+        if self.now < self._at:
+            self.now += 5  # as long as a resolver asks before it gives up
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return then(address, **more)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_names_that_take_a_minute_to_resolve_are_waited_for(name, monkeypatch, rank):
+    launcher = Launcher(job(ADDRESSES[rank], name, ADDRESSES[:2]))
+    deadline, taken = peers.MEET_SECONDS, []
+    if rank == 0:
+        names = SlowNames(monkeypatch, at=60)
+        launcher._server(deadline).close()
+    else:
+        with socket.create_server((ADDRESSES[0], hosts.port(launcher._env))) as server:
+            names = SlowNames(monkeypatch, at=60)
+            threading.Thread(target=lambda: _let_go(server, taken), daemon=True).start()
+            launcher._call(deadline)
+        assert list(launcher._links) == [ADDRESSES[0]]
+        launcher.leave(0)
+        taken[0].close()
+    assert 60 <= names.now < 70
+
+
+@pytest.mark.parametrize(
+    ("rank", "told"),
+    [(0, "Host '127.0.0.2' cannot listen at its own name"), (1, "Host '127.0.0.2' did not come .*Temporary failure")],
+)
+def test_names_that_never_resolve_are_waited_for_ten_minutes_and_not_longer(name, monkeypatch, rank, told):
+    names = SlowNames(monkeypatch, at=float("inf"))
+    with pytest.raises(PeerError, match=told):
+        Launcher(job(ADDRESSES[rank], name, ADDRESSES[:2])).meet()
+    assert peers.MEET_SECONDS <= names.now < peers.MEET_SECONDS + 10
+
+
+def _let_go(server: socket.socket, taken: list[socket.socket]) -> None:
+    taken.append(server.accept()[0])
+    taken[0].sendall(b"go\n")
 
 
 def test_stranger_at_the_port_is_turned_away_and_the_hosts_still_meet(name):
