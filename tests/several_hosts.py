@@ -3,18 +3,25 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trainjob import hosts
 from trainjob.contract import SHARDED
 from trainjob.environment import JobEnvironment
+from trainjob.stop import Stop
 
 from tests.small_job import Job
 
 ROOT = Path(__file__).parents[1]
+_ports: set[int] = set()
+"""That jobs of this process have had; the same on all hosts, which have the same jobs in the same order."""
 SECONDS = 400  # of a very busy machine; idle it takes 20
 
 
@@ -26,6 +33,9 @@ def environment(job: Job, name: str, rank: int, count: int, *, sharded: bool = F
     told = {"hosts": names, "current_host": names[rank], "network_interface": "lo"}
     name = f"{job.paths.base.parents[1]}-{name}"  # the same on all hosts, and no other run's: it decides the ports
     env = dataclasses.replace(env, channels=channels, job_name=name, **told)
+    while hosts.port(env) in _ports:  # of a group of this process, which keeps its own to the end
+        env = dataclasses.replace(env, job_name=f"{env.job_name}+")
+    _ports.add(hosts.port(env))
     os.environ.update(hosts.variables(env, ["lo"]))
     return env
 
@@ -45,3 +55,31 @@ def run(module: str, folder: Path, count: int) -> list[dict]:
             out, _ = process.communicate(timeout=SECONDS)
             assert process.returncode == 0, out.decode()
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(count)]
+
+
+@contextmanager
+def told_to_stop(stop: Stop, note: Path, *, is_first: bool) -> Iterator[Callable[[], None]]:
+    """SIGTERM comes once the first host has called what it is given, and has been for a while in what it does then.
+
+    That host leaves `note` for the others.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.request())
+    entered = threading.Event()
+
+    def tell() -> None:
+        if is_first:
+            entered.wait(SECONDS)
+            time.sleep(1)
+            note.touch()
+        deadline = time.monotonic() + SECONDS
+        while not note.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield entered.set
+        teller.join(SECONDS)  # its signal is this block's
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -5,17 +5,20 @@ python -m tests.unit.pytorch_job.several_hosts FOLDER RANK COUNT
 
 import json
 import sys
+import time
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import torch
 from pytorch_job import inputs, models, ranks, recipe, saving, train_cifar10, training
 from torch import Tensor, nn
 from trainjob import channel, checkpoint, hosts
-from trainjob.contract import FILE
+from trainjob.contract import FILE, PIPE
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
 
-from tests.several_hosts import environment
+from tests.several_hosts import environment, told_to_stop
 from tests.small_job import Job, records
 from tests.stops import StopAfter
 
@@ -134,12 +137,36 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
     return found | {"resumed": run_program(job, environment(job, "resumed", rank, count))}
 
 
+def train_in_a_sum(folder: Path, rank: int, count: int) -> dict:
+    """A program told to stop while its first host waits in a sum for the last one, whose stream stands still."""
+    job, stop, waits = Job(folder / f"sum-{rank}", PIPE, epochs="1", batch_size="8", shuffle_window="0"), Stop(), []
+    epoch, add, last = training.Trainer.train_epoch, ranks._add, rank == count - 1
+
+    def timed(values: np.ndarray) -> np.ndarray:
+        if train_epoch.called:
+            entered()
+        begun = time.monotonic()
+        sums = add(values)
+        waits.append(time.monotonic() - begun)
+        return sums
+
+    with (
+        told_to_stop(stop, folder.parent / "in a sum", is_first=rank == 0) as entered,
+        job.stalled(train=records(3, 1), validation=b"") if last else job.fed(),
+        mock.patch.object(training.Trainer, "train_epoch", autospec=True, side_effect=epoch) as train_epoch,
+        mock.patch.object(ranks, "_add", timed),
+    ):
+        found = run_program(job, environment(job, "sum", rank, count), stop)
+    return found | {"waited": max(waits)}
+
+
 def work(folder: Path, rank: int, count: int) -> dict:
     """All that this host does in its own folder; what it found."""
     found = {kind.__name__: train_evenly(folder, rank, count, kind) for kind in (Recording, Double)}
     found |= train_with_options(folder, rank, count)
     if count > 1:
         found |= {"uneven": train_unevenly(folder, rank, count), "interrupted": train_interrupted(folder, rank, count)}
+        found |= {"in a sum": train_in_a_sum(folder, rank, count)}
     return found
 
 
