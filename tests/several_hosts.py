@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from trainjob import hosts
+from trainjob import hosts, lifecycle
 from trainjob.contract import SHARDED
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
@@ -58,12 +58,13 @@ def run(module: str, folder: Path, count: int) -> list[dict]:
 
 
 @contextmanager
-def told_to_stop(stop: Stop, note: Path, *, is_first: bool) -> Iterator[Callable[[], None]]:
+def told_to_stop(note: Path, *, is_first: bool) -> Iterator[tuple[Stop, Callable[[], None]]]:
     """SIGTERM comes once the first host has called what it is given, and has been for a while in what it does then.
 
-    That host leaves `note` for the others.
+    That host leaves `note` for the others. The stop is one that listens as a program's does.
     """
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.request())
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    stop = lifecycle.listen()
     entered = threading.Event()
 
     def tell() -> None:
@@ -79,7 +80,8 @@ def told_to_stop(stop: Stop, note: Path, *, is_first: bool) -> Iterator[Callable
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
     try:
-        yield entered.set
+        yield stop, entered.set
         teller.join(SECONDS)  # its signal is this block's
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

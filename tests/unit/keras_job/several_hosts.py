@@ -5,20 +5,23 @@ python -m tests.unit.keras_job.several_hosts FOLDER RANK COUNT
 
 import json
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from keras_job import inputs, ranks, recipe, saving, training
 from trainjob import channel, hosts
-from trainjob.contract import FILE
+from trainjob.contract import FILE, PIPE
 from trainjob.dataset import Dataset
 from trainjob.ranks import Ranks
 from trainjob.stop import Stop, StopRequested
 
-from tests.several_hosts import environment
+from tests.several_hosts import environment, told_to_stop
 from tests.small_job import Job, records
 from tests.stops import StopAfter
 
@@ -162,6 +165,32 @@ def train_interrupted(host: Host) -> dict:
     return found
 
 
+def train_in_a_sum(host: Host) -> dict:
+    """Told to stop while the first host waits in a sum for the last one, whose stream stands still."""
+    job, progress = Job(host.folder / "sum", PIPE), saving.Progress(epoch_records=160)
+    waits, add, last = [], host.ranks._add, host.rank == host.count - 1
+
+    def timed(values):
+        entered()
+        begun = time.monotonic()
+        sums = add(values)
+        waits.append(time.monotonic() - begun)
+        return sums
+
+    with (
+        told_to_stop(host.folder.parent / "in a sum", is_first=host.ranks.is_first) as (stop, entered),
+        job.stalled(train=records(3, 1), validation=b"") if last else job.fed(),
+        mock.patch.object(host.ranks, "_add", timed),
+    ):
+        trainer, _, _ = host.trainer(recipe.Recipe(epochs=1, batch_size=8), stop, drawing=False)
+        env = environment(job, "sum", host.rank, host.count)
+        source = channel.find(env, "train", stop)
+        dataset = inputs.cifar10_dataset(source, 8, share=hosts.share(env, source.config))
+        with pytest.raises(StopRequested):
+            trainer.train_epoch(dataset, progress)
+    return {"step": progress.step, "waited": max(waits)}
+
+
 def work(folder: Path, rank: int, count: int) -> dict:
     """All that this host does in its own folder; what it found."""
     with ranks.joined(environment(Job(folder / "job", FILE), "job", rank, count), Stop()) as (among, strategy):
@@ -170,6 +199,7 @@ def work(folder: Path, rank: int, count: int) -> dict:
         found |= train_with_options(host)
         if count > 1:
             found |= {"uneven": train_unevenly(host), "interrupted": train_interrupted(host)}
+            found |= {"in a sum": train_in_a_sum(host)}
     return found
 
 

@@ -59,3 +59,9 @@ def test_two_hosts_with_options_learn_what_one_learns_with_their_batches_togethe
     assert first[kind]["weights"] == second[kind]["weights"]
     for ours, theirs in zip(first[kind]["weights"], alone[kind]["weights"], strict=True):
         assert np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_signal_while_a_host_waits_in_a_sum_for_one_without_data_stops_both_at_one_step(found):
+    first, last = (host["in a sum"] for host in found[2])
+    assert first["waited"] >= 1, "it was in there when the signal came"
+    assert (first["step"], last["step"]) == (0, 0)

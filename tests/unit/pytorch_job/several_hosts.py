@@ -139,7 +139,7 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
 
 def train_in_a_sum(folder: Path, rank: int, count: int) -> dict:
     """A program told to stop while its first host waits in a sum for the last one, whose stream stands still."""
-    job, stop, waits = Job(folder / f"sum-{rank}", PIPE, epochs="1", batch_size="8", shuffle_window="0"), Stop(), []
+    job, waits = Job(folder / f"sum-{rank}", PIPE, epochs="1", batch_size="8", shuffle_window="0"), []
     epoch, add, last = training.Trainer.train_epoch, ranks._add, rank == count - 1
 
     def timed(values: np.ndarray) -> np.ndarray:
@@ -151,7 +151,7 @@ def train_in_a_sum(folder: Path, rank: int, count: int) -> dict:
         return sums
 
     with (
-        told_to_stop(stop, folder.parent / "in a sum", is_first=rank == 0) as entered,
+        told_to_stop(folder.parent / "in a sum", is_first=rank == 0) as (stop, entered),
         job.stalled(train=records(3, 1), validation=b"") if last else job.fed(),
         mock.patch.object(training.Trainer, "train_epoch", autospec=True, side_effect=epoch) as train_epoch,
         mock.patch.object(ranks, "_add", timed),
