@@ -4,6 +4,7 @@ python -m tests.unit.keras_job.several_hosts FOLDER RANK COUNT
 """
 
 import json
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras_job import inputs, ranks, recipe, saving, training
 from trainjob import channel, hosts
+from trainjob.autosave import Autosave
 from trainjob.contract import FILE
 from trainjob.dataset import Dataset
 from trainjob.ranks import Ranks
@@ -111,15 +113,22 @@ def train_unevenly(host: Host) -> dict:
 def train_interrupted(host: Host) -> dict:
     """Stopped by the last host's signal, gone on with by all from the first one's checkpoint; and without a stop."""
     found = {}
-    for name, looks in (("whole", 10**6), ("stopped", 4), ("resumed", 10**6)):
+    for name, looks in (("whole", 10**6), ("stopped", 4), ("resumed", 10**6), ("between", 10**6)):
         stop = StopAfter(looks if host.rank == host.count - 1 else 10**6)
         trainer, model, optimizer = host.trainer(recipe.Recipe(epochs=1, batch_size=16), stop, drawing=True)
-        checkpoints = host.folder / ("whole" if name == "whole" else "checkpoints")
+        checkpoints = host.folder / {"whole": "whole", "between": "part"}.get(name, "checkpoints")
+        if name == "between":
+            checkpoints.mkdir()
+            for file in (host.folder / "whole").glob("*3.*"):
+                shutil.copy(file, checkpoints)
         progress = saving.resume(checkpoints, model, optimizer, host.ranks) or saving.Progress(epoch_records=240)
         ranks.spread_seeds(model, host.ranks)
         found[name] = {"from": progress.step}
+        autosave = Autosave(host.folder / "whole", stop, steps=3, keep=9, suffix=saving.SUFFIX)
+        taken = saving.Checkpoints(autosave, model, optimizer, host.ranks) if name == "whole" else None
         try:
-            trainer.train_epoch(host.dataset(name, [records(240, 1)], 16, stop), progress)
+            trainer.train_epoch(host.dataset(name, [records(240, 1)], 16, stop), progress, taken)
+            autosave.finish()
         except StopRequested:
             if host.ranks.is_first:
                 saving.save_checkpoint(checkpoints, model, optimizer, progress)

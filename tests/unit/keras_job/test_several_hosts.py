@@ -46,3 +46,10 @@ def test_stop_of_one_host_ends_both_at_one_step_and_resumed_they_end_as_if_never
     assert (first["stopped"]["step"], first["resumed"]["from"]) == (4, 4)
     assert first["stopped"]["checksum"] != first["whole"]["checksum"]
     assert {**first["resumed"], "from": 0} == first["whole"]
+
+
+def test_checkpoint_taken_within_an_epoch_of_two_hosts_is_gone_on_from_as_if_never_interrupted(found):
+    first, last = (host["interrupted"] for host in found[2])
+    assert first["between"]["from"] == last["between"]["from"] == 3
+    for host in (first, last):
+        assert {**host["between"], "from": 0} == host["whole"]

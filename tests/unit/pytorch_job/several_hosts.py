@@ -3,7 +3,9 @@
 python -m tests.unit.pytorch_job.several_hosts FOLDER RANK COUNT
 """
 
+import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -66,11 +68,14 @@ def train_evenly(folder: Path, rank: int, count: int, kind: type[Recording]) -> 
 def run_program(job: Job, env: JobEnvironment, stop: Stop | None = None) -> dict:
     """The whole program; what it left."""
     train_cifar10.main(env, stop or Stop())
+    history = job.paths.output_data / "history.csv"
+    rows = csv.DictReader(history.read_text().splitlines()) if history.exists() else []
     newest, weights = checkpoint.newest(job.paths.checkpoints), job.paths.model / "weights.pt"
     state = torch.load(weights, weights_only=True) if weights.exists() else {}
     return {
         "step": newest and newest.step,
         "weights": [float(each.double().sum()) for each in state.values()],
+        "losses": [row["train:loss"] for row in rows],
         "finite": all(bool(torch.isfinite(each).all()) for each in state.values()),
     }
 
@@ -87,14 +92,17 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
     """A program stopped by one host's signal, gone on with on fresh hosts; and the same without a stop."""
     found, last = {}, count - 1
     for name, looks in (("whole", None), ("stopped", 4)):
-        job = Job(folder / f"{name}-{rank}", FILE)
+        job = Job(folder / f"{name}-{rank}", FILE, checkpoint_steps="2", keep_checkpoints="9", log_steps="3")
         stop = StopAfter(looks if looks and rank == last else 10**6)
         found[name] = run_program(job, environment(job, name, rank, count), stop)
-    job = Job(folder / f"resumed-{rank}", FILE)
-    if rank == 0:  # whatever the platform has brought to the others
-        job.paths.base.mkdir()
-        (folder / "stopped-0" / "checkpoints").rename(job.paths.checkpoints)
-    return found | {"resumed": run_program(job, environment(job, "resumed", rank, count))}
+    for name, source, steps in (("resumed", "stopped", "*"), ("between", "whole", "*2")):
+        job = Job(folder / f"{name}-{rank}", FILE)
+        if rank == 0:  # whatever the platform has brought to the others
+            job.paths.checkpoints.mkdir(parents=True)
+            for file in (folder / f"{source}-0" / "checkpoints").glob(f"{steps}.*"):
+                shutil.copy(file, job.paths.checkpoints)
+        found[name] = run_program(job, environment(job, name, rank, count))
+    return found
 
 
 def work(folder: Path, rank: int, count: int) -> dict:
