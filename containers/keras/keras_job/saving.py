@@ -88,24 +88,18 @@ class Checkpoints:
         """Whether one should be taken after that step."""
         return self._writes and self._autosave.due(step)
 
-    def save(self, progress: Progress) -> None:
-        """Take a checkpoint of where the training stands.
+    def save(self, progress: Progress, *, wait: bool = False) -> None:
+        """Take a checkpoint of where the training stands; with `wait` it is written when this returns.
 
         Raises:
-            CheckpointError: The one before could not be written; older ones are untouched.
+            CheckpointError: It, or the one before, could not be written; older ones are untouched.
         """
         if not self._writes:
             return
         write = _copy(self._model, self._optimizer, progress)
         self._autosave.save(progress.step, write, epoch=progress.epoch, batch=progress.batch)
-
-    def finish(self) -> None:
-        """Wait until the last one is written.
-
-        Raises:
-            CheckpointError: It could not be.
-        """
-        self._autosave.finish()
+        if wait:
+            self._autosave.finish()
 
 
 def _copy(model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> Callable[[BinaryIO], None]:

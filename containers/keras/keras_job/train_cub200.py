@@ -155,11 +155,9 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
             progress.finish_epoch(row)
             if ranks.is_first:
                 metrics.emit(measured, **report, dropped=train.dropped)
-            checkpoints.save(progress)
-        checkpoints.finish()
+            checkpoints.save(progress, wait=progress.epoch == config.epochs)
     except StopRequested:
-        checkpoints.save(progress)
-        checkpoints.finish()
+        checkpoints.save(progress, wait=True)
         log.info("stopped in epoch %d after batch %d, step %d", progress.epoch + 1, progress.batch, progress.step)
         return
 

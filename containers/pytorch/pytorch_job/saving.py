@@ -78,11 +78,11 @@ class Checkpoints:
         """Whether one should be taken after that step."""
         return self._writes and self._autosave.due(step)
 
-    def save(self, progress: Progress) -> None:
-        """Take a checkpoint of where the training stands.
+    def save(self, progress: Progress, *, wait: bool = False) -> None:
+        """Take a checkpoint of where the training stands; with `wait` it is written when this returns.
 
         Raises:
-            CheckpointError: The one before could not be written; older ones are untouched.
+            CheckpointError: It, or the one before, could not be written; older ones are untouched.
         """
         if not self._writes:
             return
@@ -98,14 +98,8 @@ class Checkpoints:
         self._autosave.save(
             progress.step, lambda file: torch.save(state, file), epoch=progress.epoch, batch=progress.batch
         )
-
-    def finish(self) -> None:
-        """Wait until the last one is written.
-
-        Raises:
-            CheckpointError: It could not be.
-        """
-        self._autosave.finish()
+        if wait:
+            self._autosave.finish()
 
 
 def _copy(value: Any) -> Any:

@@ -127,8 +127,7 @@ def trainer_of(recipe: training.Recipe) -> tuple[training.Trainer, torch.nn.Modu
 
 def save(folder, trainer, model, optimizer, progress) -> None:
     checkpoints = saving.Checkpoints(Autosave(folder, Stop(), suffix=".pt"), model, optimizer, trainer.scaler)
-    checkpoints.save(progress)
-    checkpoints.finish()
+    checkpoints.save(progress, wait=True)
 
 
 def test_scale_of_fp16_is_in_the_checkpoint_and_comes_back(make_job, tmp_path):
