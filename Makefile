@@ -265,6 +265,11 @@ bench/train_keras: testing pytest ## training the workshop's network: streamed, 
 bench/decode: testing ## decoding photographs in both images: ours, PIL, torchvision, tf.data, DALI; REAL_DATA=DIR DEVICE=gpu
 	@$(VENV)/python -m benchmarks.decode --device "$$DEVICE"
 
+.PHONY: bench/checkpointing
+bench/checkpointing: testing pytest ## checkpoints written beside a training, waited for, none; going on, starting afresh; FRAMEWORK
+	@$(if $(filter keras,$(FRAMEWORK)),$(WITH_KERAS),$(WITH_TORCH)) -m benchmarks.checkpointing --framework "$$FRAMEWORK" \
+		$(if $(CHECK),--check)
+
 .PHONY: bench/build_times
 bench/build_times: host ## rebuilding an image, unchanged and changed
 	@$(VENV)/python -m benchmarks.build_times "$$FRAMEWORK"

@@ -39,12 +39,12 @@ from scripts.local_train import UsageError, check
 MOST = 1000
 INTERRUPTED = 130  # as a shell counts an interrupt
 SMALL = {
-    "pytorch": {"records": {"train": 2000, "validation": 500}, "batch_size": 16, "least_epochs": 4},
+    "pytorch": {"records": {"train": 3000, "validation": 500}, "batch_size": 32, "least_epochs": 4},
     "keras": {"records": {"train": 320, "validation": 100}, "batch_size": 8, "least_epochs": 4},
 }
 """By framework, so much that its smallest network trains some seconds on a laptop."""
 CHECKPOINTS = {"checkpoint_seconds": "1", "checkpoint_steps": "25", "keep_checkpoints": "3", "shuffle_window": "300"}
-INTERRUPTIONS_AN_EPOCH = 3
+INTERRUPTIONS_AN_EPOCH = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -111,7 +111,9 @@ class _Follower:
         if attempt.ended_by in GRACEFUL:
             self.course.wanted = attempt.last
         armed = self._armed
-        if armed and armed.moment.early is None and armed.at == math.inf and attempt.last >= armed.moment.step:
+        if armed and armed.moment.early is not None:
+            armed.at = time.monotonic()  # the machine is faster than it was
+        elif armed and armed.at == math.inf and attempt.last >= armed.moment.step:
             armed.at = time.monotonic() + armed.moment.delay
 
     def _begin(self) -> None:

@@ -87,6 +87,7 @@ class Order:
             content_type=FIXED.content_type,
             channels={channel: self.folder / "data" / channel for channel in self.records},
             hyperparameters=hyperparameters,
+            environment={"CUDA_VISIBLE_DEVICES": ""},  # to the bit, that is a processor's
             state=self.folder / "state",
         )
         changes: dict[str, Any] = {

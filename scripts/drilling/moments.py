@@ -22,8 +22,8 @@ GRACEFUL = (Kind.SPOT, Kind.STOP)
 _ROUND = (Kind.SPOT, Kind.KILL, Kind.STOP, Kind.SPOT, Kind.TEAR, Kind.KILL)
 _EARLY = 0.25
 """Share of interruptions that come before the first step."""
-_DELAY_SECONDS = 0.3
-"""Within which one comes once its step is done: a step, a write and a validation take less."""
+_DELAY_SECONDS = 0.05
+"""Within which one comes once its step is done: in the midst of the next one, or of a write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def draw(seed: int, count: int, steps: int) -> list[Moment]:
     return [
         Moment(
             kind=kind,
-            step=int((index + dice.random()) * steps / (count + 1)),
+            step=int((index + dice.random()) * steps / (count + 2)),
             early=dice.random() if dice.random() < _EARLY else None,
             delay=dice.uniform(0, _DELAY_SECONDS),
         )

@@ -3,17 +3,22 @@
 python -m tests.unit.keras_job.several_hosts FOLDER RANK COUNT
 """
 
+import itertools
 import json
+import os
 import shutil
+import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras_job import inputs, ranks, recipe, saving, training
-from trainjob import channel, hosts
+from trainjob import channel, checkpoint, hosts, lifecycle
 from trainjob.autosave import Autosave
 from trainjob.contract import FILE
 from trainjob.dataset import Dataset
@@ -25,6 +30,8 @@ from tests.small_job import Job, records
 from tests.stops import StopAfter
 
 STEPS, BATCH = 50, 32
+LATE = 3
+"""The sum to which the last host comes late: after some steps, and before the epoch's end."""
 
 
 @dataclass
@@ -137,6 +144,31 @@ def train_interrupted(host: Host) -> dict:
     return found
 
 
+def train_terminated(host: Host) -> dict:
+    """The first host gets a SIGTERM while it waits in a sum for the last one."""
+    first, add, sums, stop = host.folder.parent / "first.pid", host.ranks._add, itertools.count(), lifecycle.listen()
+    if host.ranks.is_first:
+        first.write_text(str(os.getpid()))
+
+    def late(values):
+        if next(sums) == LATE:
+            time.sleep(1)  # by now the others are in this sum
+            os.kill(int(first.read_text()), signal.SIGTERM)
+            time.sleep(1)
+        return add(values)
+
+    trainer, model, optimizer = host.trainer(recipe.Recipe(epochs=1, batch_size=16), stop, drawing=True)
+    progress, folder = saving.Progress(epoch_records=240), host.folder / "terminated"
+    checkpoints = saving.Checkpoints(Autosave(folder, stop, suffix=saving.SUFFIX), model, optimizer, host.ranks)
+    with mock.patch.object(host.ranks, "_add", late if host.rank == host.count - 1 else add):
+        try:
+            trainer.train_epoch(host.dataset("terminated", [records(240, 1)], 16, stop), progress, checkpoints)
+        except StopRequested:
+            checkpoints.save(progress, wait=True)
+    newest = checkpoint.newest(folder)
+    return {"step": progress.step, "saved": newest and newest.step}
+
+
 def work(folder: Path, rank: int, count: int) -> dict:
     """All that this host does in its own folder; what it found."""
     with ranks.joined(environment(Job(folder / "job", FILE), "job", rank, count), Stop()) as (among, strategy):
@@ -144,6 +176,7 @@ def work(folder: Path, rank: int, count: int) -> dict:
         found = {kind: train_evenly(host, kind) for kind in ("float32", "float64")}
         if count > 1:
             found |= {"uneven": train_unevenly(host), "interrupted": train_interrupted(host)}
+            found |= {"terminated": train_terminated(host)}
     return found
 
 

@@ -53,3 +53,10 @@ def test_checkpoint_taken_within_an_epoch_of_two_hosts_is_gone_on_from_as_if_nev
     assert first["between"]["from"] == last["between"]["from"] == 3
     for host in (first, last):
         assert {**host["between"], "from": 0} == host["whole"]
+
+
+def test_signal_while_a_host_waits_in_a_collective_ends_both_at_one_step_with_a_checkpoint_of_the_first(found):
+    first, last = (host["terminated"] for host in found[2])
+    assert 0 < first["step"] < 8
+    assert first["saved"] == first["step"] == last["step"]
+    assert last["saved"] is None

@@ -4,15 +4,20 @@ python -m tests.unit.pytorch_job.several_hosts FOLDER RANK COUNT
 """
 
 import csv
+import itertools
 import json
+import os
 import shutil
+import signal
 import sys
+import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 from pytorch_job import inputs, models, ranks, recipe, saving, train_cifar10, training
 from torch import Tensor, nn
-from trainjob import channel, checkpoint, hosts
+from trainjob import channel, checkpoint, hosts, lifecycle
 from trainjob.contract import FILE
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
@@ -22,6 +27,8 @@ from tests.small_job import Job, records
 from tests.stops import StopAfter
 
 STEPS, BATCH = 50, 32
+LATE = 5
+"""The sum to which the last host comes late: after some steps, and before the first epoch's end."""
 
 
 class Recording(training.Trainer):
@@ -105,11 +112,30 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
     return found
 
 
+def train_terminated(folder: Path, rank: int, count: int) -> dict:
+    """A program whose first host gets a SIGTERM while it waits in a sum for the last one."""
+    first, add, sums = folder.parent / "first.pid", ranks._add, itertools.count()
+    if rank == 0:
+        first.write_text(str(os.getpid()))
+
+    def late(values):
+        if next(sums) == LATE:
+            time.sleep(1)  # by now the others are in this sum
+            os.kill(int(first.read_text()), signal.SIGTERM)
+            time.sleep(1)
+        return add(values)
+
+    job = Job(folder / f"terminated-{rank}", FILE)
+    with mock.patch.object(ranks, "_add", late if rank == count - 1 else add):
+        return run_program(job, environment(job, "terminated", rank, count), lifecycle.listen())
+
+
 def work(folder: Path, rank: int, count: int) -> dict:
     """All that this host does in its own folder; what it found."""
     found = {kind.__name__: train_evenly(folder, rank, count, kind) for kind in (Recording, Double)}
     if count > 1:
         found |= {"uneven": train_unevenly(folder, rank, count), "interrupted": train_interrupted(folder, rank, count)}
+        found |= {"terminated": train_terminated(folder, rank, count)}
     return found
 
 

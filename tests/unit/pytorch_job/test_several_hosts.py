@@ -52,3 +52,10 @@ def test_checkpoint_taken_within_an_epoch_of_two_hosts_is_gone_on_from_as_if_nev
     assert first["between"] == first["whole"]
     assert last["between"]["step"] is None
     assert first["whole"]["weights"]
+
+
+def test_signal_while_a_host_waits_in_a_collective_ends_both_with_a_checkpoint_of_the_first(found):
+    first, last = (host["terminated"] for host in found[2])
+    assert 0 < first["step"] < 10
+    assert first["weights"] == last["weights"] == []
+    assert last["step"] is None

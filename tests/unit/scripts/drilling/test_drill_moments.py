@@ -15,7 +15,7 @@ def test_moments_are_spread_in_order_and_the_last_leaves_steps_to_train(count):
     assert len(steps) == count
     assert steps == sorted(steps)
     assert steps[0] >= 0
-    assert steps[-1] <= 600 * count / (count + 1)
+    assert steps[-1] <= 600 * count / (count + 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
