@@ -42,6 +42,11 @@ class Attempt:
         """Steps done at its end, as far as its log tells."""
         return self.steps[-1][0] if self.steps else self.began
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """From which step to which it trained; of one that ended before it said so, where it should have begun."""
+        return (self.began, self.last) if self.steps or self.began else (self.wanted or 0, self.wanted or 0)
+
 
 class Course:
     """The attempts at one training, in their order."""

@@ -52,7 +52,9 @@ def _draw_losses(axes: Axes, outcome: Outcome) -> None:
     axes.plot(*_smooth(parts, window), color=_PARTS, linewidth=1.4, label="interrupted and gone on with", zorder=3)
     for attempt in outcome.course.attempts:
         if attempt.ended_by is not None:
-            axes.axvline(attempt.last, color=_COLOURS[attempt.ended_by], linewidth=1, linestyle=(0, (4, 2)), zorder=0)
+            axes.axvline(
+                attempt.span[1], color=_COLOURS[attempt.ended_by], linewidth=1, linestyle=(0, (4, 2)), zorder=0
+            )
     axes.set_ylabel(f"training loss, mean of {window} steps" if window > 1 else "training loss")
     axes.legend(loc="upper right", fontsize=9, framealpha=0.9)
     _bare(axes)
@@ -63,13 +65,14 @@ def _draw_attempts(axes: Axes, outcome: Outcome) -> None:
     shown: set[Kind] = set()
     attempts = outcome.course.attempts
     for number, attempt in enumerate(attempts, start=1):
-        axes.plot([attempt.began, attempt.last], [number] * 2, color=_PARTS, linewidth=3, solid_capstyle="butt")
-        axes.plot(attempt.began, number, marker="|", color=_PARTS, markersize=7)
+        begin, end = attempt.span
+        axes.plot([begin, end], [number] * 2, color=_PARTS, linewidth=3, solid_capstyle="butt")
+        axes.plot(begin, number, marker="|", color=_PARTS, markersize=7)
         if kind := attempt.ended_by:
             label = _WORDS[kind] if kind not in shown else None
             shown.add(kind)
             axes.plot(
-                attempt.last, number,
+                end, number,
                 marker="X" if kind in (Kind.KILL, Kind.TEAR) else "o", color=_COLOURS[kind],
                 markersize=7, linestyle="none", label=label, zorder=3, clip_on=False,
             )  # fmt: skip

@@ -1,5 +1,6 @@
 """SIGTERM itself, at moments that a test chooses: the job leaves a checkpoint, and goes on as if never stopped."""
 
+import itertools
 import os
 import signal
 import threading
@@ -7,6 +8,7 @@ import threading
 import pytest
 import torch
 from pytorch_job import saving, train_cifar10
+from pytorch_job.training import Trainer
 from trainjob import checkpoint, cifar10, dataset, lifecycle
 from trainjob.contract import PIPE
 from trainjob.stop import Stop
@@ -65,9 +67,15 @@ def test_signal_while_the_job_waits_for_data_leaves_a_checkpoint_of_all_it_had(m
     monkeypatch.setattr(dataset, "BLOCK_BYTES", BATCHES * 32 * cifar10.RECORD_BYTES)  # what is read at a time
     job = make_job("stalled", PIPE, **SETTINGS)
     content = b"".join(job.content["train"])[: BATCHES * 32 * cifar10.RECORD_BYTES]
-    timer = threading.Timer(1.5, terminate)
-    timer.start()
-    with job.stalled(train=content) as env:
+    step, taken = Trainer._step, itertools.count(1)
+
+    def counted(*arguments):
+        if next(taken) == BATCHES:
+            threading.Timer(1, terminate).start()  # by then it waits
+        return step(*arguments)
+
+    with monkeypatch.context() as patched, job.stalled(train=content) as env:
+        patched.setattr(Trainer, "_step", counted)
         train_cifar10.main(env, stop)
 
     assert checkpoint.newest(job.paths.checkpoints).step == BATCHES

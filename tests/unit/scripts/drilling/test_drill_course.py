@@ -71,6 +71,12 @@ def test_training_that_lost_no_step_and_took_none_twice_has_no_differences():
     assert differences(outcome(read(*GOOD))) == []
 
 
+def test_attempt_that_ended_before_it_resumed_is_shown_where_it_should_have_begun():
+    course = read(GOOD[0], (3, 0, [], Kind.KILL))
+
+    assert [attempt.span for attempt in course.attempts] == [(0, 3), (3, 3)]
+
+
 def test_attempt_that_ended_before_it_took_a_step_is_no_difference():
     early = (3, 3, [], None)
 
