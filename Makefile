@@ -13,6 +13,8 @@ RUNTIME ?= auto
 DATA ?=
 EPOCHS ?=
 HOSTS ?= 1
+INTERRUPTIONS ?= 6
+SEED ?= 0
 HP ?=
 PYTHON ?=
 PORT ?= 4640
@@ -44,7 +46,7 @@ TRACK ?=
 
 # Values reach the scripts through the environment, so that no shell reads what a person typed.
 export FRAMEWORK DATASET INPUT_MODE FORMAT RUNTIME DATA EPOCHS HOSTS HP PYTHON PORT DIST DEVICE REGISTRY FAIL_ON KMS_KEY
-export TRACK EXPERIMENTS_PORT JOB SWEEP BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
+export INTERRUPTIONS SEED TRACK EXPERIMENTS_PORT JOB SWEEP BUCKET ROLE UPLOAD CODE MAX_USD PIP_CONF CA_BUNDLE REPORTS AUDIT_URL IMAGE_URI
 
 IMAGES := $(shell sed -n 's/^  "\([a-z0-9]*\)": {$$/\1/p' images.json)
 NOTEBOOKS := cv_pytorch_pipe cv_keras_pipe cub200_dali
@@ -71,6 +73,11 @@ local-train: $(if $(TRACKED),serving,host) ## run a training job on this machine
 	@exec $(VENV)/python scripts/local_train.py --framework "$$FRAMEWORK" --dataset "$$DATASET" \
 		--input-mode "$$INPUT_MODE" --format "$$FORMAT" --runtime "$$RUNTIME" --data "$$DATA" --epochs "$$EPOCHS" \
 		--hosts "$$HOSTS" --hyperparameters "$$HP" --python "$$PYTHON" $(TRACKED)
+
+.PHONY: spot-drill
+spot-drill: tuning ## interrupt a small job at random moments, go on with it, compare with one left alone; FRAMEWORK INTERRUPTIONS SEED PYTHON
+	@exec $(VENV)/python scripts/spot_drill.py --framework "$$FRAMEWORK" --interruptions "$$INTERRUPTIONS" \
+		--seed "$$SEED" --python "$$PYTHON"
 
 .PHONY: experiments
 experiments: serving ## the jobs of this machine as runs, in MLflow's page; EXPERIMENTS_PORT
@@ -257,6 +264,11 @@ bench/train_keras: testing pytest ## training the workshop's network: streamed, 
 .PHONY: bench/decode
 bench/decode: testing ## decoding photographs in both images: ours, PIL, torchvision, tf.data, DALI; REAL_DATA=DIR DEVICE=gpu
 	@$(VENV)/python -m benchmarks.decode --device "$$DEVICE"
+
+.PHONY: bench/checkpointing
+bench/checkpointing: testing pytest ## checkpoints written beside a training, waited for, none; going on, starting afresh; FRAMEWORK
+	@$(if $(filter keras,$(FRAMEWORK)),$(WITH_KERAS),$(WITH_TORCH)) -m benchmarks.checkpointing --framework "$$FRAMEWORK" \
+		$(if $(CHECK),--check)
 
 .PHONY: bench/build_times
 bench/build_times: host ## rebuilding an image, unchanged and changed

@@ -135,6 +135,7 @@ MAY_IMPORT = {
     # botocore is boto3's own: its errors, its settings, its models of AWS's services.
     "scripts": {"scripts", "trainjob", "local_mode", "boto3", "botocore", "docker", "yaml", "tqdm", "PIL", "numpy"},
     "scripts.tuning.figures": {"scripts", "local_mode.tuning", "matplotlib"},
+    "scripts.drilling.figures": {"scripts.drilling", "matplotlib"},
     # What the docker SDK's calls end with where no engine is left: its own two libraries.
     "scripts.publishing.engine": {"scripts.publishing", "docker", "requests", "urllib3"},
     # It runs in the notebooks' environment.

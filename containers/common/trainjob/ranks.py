@@ -38,6 +38,8 @@ class Ranks:
         if not 0 <= index < count or (count > 1) != (add is not None):
             raise ValueError(f"rank {index} of {count}: the index must be 0 to {count - 1}, and several need `add`")
         self.index, self.count, self._add = index, count, add
+        self.wished = False
+        """Whether a rank had a wish before the step under way; the same on all of them."""
 
     @property
     def is_first(self) -> bool:
@@ -57,9 +59,15 @@ class Ranks:
         return sums[:-1].reshape(mine.shape)
 
     def together(
-        self, batches: Iterable[T], size: Callable[[T], int], stop: Stop
+        self,
+        batches: Iterable[T],
+        size: Callable[[T], int],
+        stop: Stop,
+        wish: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[T | None, int, int]]:
         """Batches for as long as any rank has one: a rank that ran dry takes part with None.
+
+        `wish` is asked on every rank before each step: all know by `wished` whether any has something to do behind it.
 
         Yields:
             This rank's batch, the records in it, and those in all ranks' batches.
@@ -77,10 +85,11 @@ class Ranks:
             except StopRequested:
                 batch, asked = None, True
             mine = 0 if batch is None else size(batch)
-            everyone = int(self.total(mine, stopped=asked))
+            everyone, wishes = self.total([mine, float(wish())], stopped=asked)
             if not everyone:
                 return
-            yield batch, mine, everyone
+            self.wished = bool(wishes)
+            yield batch, mine, int(everyone)
 
     def gather(self, content: bytes) -> list[bytes]:
         """Every rank's content, by rank."""

@@ -5,14 +5,16 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 from trainjob import checkpoint, pictures
+from trainjob.autosave import Autosave
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
@@ -64,16 +66,47 @@ def save_checkpoint(
     Raises:
         CheckpointError: It could not be written; older ones are untouched.
     """
-    arrays = {name: np.asarray(variable) for name, variable in _state(model, optimizer).items()}
+    write = _copy(model, optimizer, progress)
+    return checkpoint.save(folder, progress.step, write, suffix=SUFFIX, epoch=progress.epoch, batch=progress.batch)
+
+
+class Checkpoints:
+    """The checkpoints of a training: its state is copied at once and written beside it. Only the first rank has any."""
+
+    def __init__(
+        self,
+        autosave: Autosave,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        ranks: Ranks | None = None,
+    ) -> None:
+        """`autosave` is told of the first rank's alone."""
+        self._autosave, self._model, self._optimizer = autosave, model, optimizer
+        self._writes = ranks is None or ranks.is_first
+
+    def due(self, step: int) -> bool:
+        """Whether one should be taken after that step."""
+        return self._writes and self._autosave.due(step)
+
+    def save(self, progress: Progress, *, wait: bool = False) -> None:
+        """Take a checkpoint of where the training stands; with `wait` it is written when this returns.
+
+        Raises:
+            CheckpointError: It, or the one before, could not be written; older ones are untouched.
+        """
+        if not self._writes:
+            return
+        write = _copy(self._model, self._optimizer, progress)
+        self._autosave.save(progress.step, write, epoch=progress.epoch, batch=progress.batch)
+        if wait:
+            self._autosave.finish()
+
+
+def _copy(model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> Callable[[BinaryIO], None]:
+    """What writes the state as it is now, with nothing that a step would change."""
+    arrays = {name: np.array(variable) for name, variable in _state(model, optimizer).items()}
     arrays[_PROGRESS] = np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8)
-    return checkpoint.save(
-        folder,
-        progress.step,
-        lambda file: np.savez(file, **arrays),
-        suffix=SUFFIX,
-        epoch=progress.epoch,
-        batch=progress.batch,
-    )
+    return lambda file: np.savez(file, **arrays)
 
 
 def resume(

@@ -100,19 +100,20 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
     else:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
     spread_seeds(model, ranks)
+    autosave = config.autosave(env.paths.checkpoints, stop, saving.SUFFIX, progress.step)
+    checkpoints = saving.Checkpoints(autosave, model, optimizer, ranks)
 
     # --- loop -------------------------------------------------------------------------------------
     try:
         while progress.epoch < config.epochs:
-            row = trainer.train_epoch(train, progress) | trainer.evaluate(validation, progress)
+            row = trainer.train_epoch(train, progress, checkpoints) | trainer.evaluate(validation, progress)
             report = {key: value for key, value in row.items() if key not in metrics.NAMES}
             progress.finish_epoch(row)
             if ranks.is_first:
                 metrics.emit({name: row[name] for name in metrics.NAMES}, **report)
-                saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
+            checkpoints.save(progress, wait=progress.epoch == config.epochs)
     except StopRequested:
-        if ranks.is_first:
-            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, progress)
+        checkpoints.save(progress, wait=True)
         log.info("stopped in epoch %d after batch %d, step %d", progress.epoch + 1, progress.batch, progress.step)
         return
 

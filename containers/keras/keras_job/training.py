@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from trainjob.between import Between
 from trainjob.dataset import Dataset
 from trainjob.errors import ChannelError
 from trainjob.ranks import NO_RECORD, Ranks
@@ -91,32 +92,40 @@ class Trainer:
         self.predict = tf.function(self._predict, jit_compile=compiled)
         """Logits `(n, classes)` in float32 of images `(n, h, w, 3)` uint8, shown as they are."""
 
-    def train_epoch(self, train: Any, progress: saving.Progress) -> dict[str, float]:
+    def train_epoch(
+        self, train: Any, progress: saving.Progress, checkpoints: saving.Checkpoints | None = None
+    ) -> dict[str, float]:
         """Train from where `progress` stands to the end of its epoch; the training half of the epoch's row.
 
         Raises:
             ChannelError: The channel cannot be opened or delivered no record.
+            CheckpointError: A checkpoint on the way could not be written.
             RecordError: Its bytes are not the data set's records.
             StopRequested: The job was asked to stop; `progress` stands behind the last whole step.
         """
         begun, earlier = time.perf_counter(), progress.seen
         reported, alone = begun, self._ranks.count == 1
+        between = Between(self._recipe.log_steps, progress, checkpoints, printed=self._ranks.is_first)
         if alone:
             self._check_shares(train)
             self._loss_sum.assign(progress.loss_sum)
             self._correct.assign(progress.correct)
             calls = self._calls(train, progress.epoch, progress.batch, lambda rows: self._advance(rows, progress))
         else:
-            calls = self._together(train, progress)
+            calls = self._together(train, progress, lambda: between.due(progress.step + 1))
         try:
             for _ in calls:
+                if between.due(progress.step) if alone else self._ranks.wished:
+                    if alone:
+                        self._read_sums(progress)
+                    between.act(progress)
                 if time.perf_counter() - reported > REPORT_SECONDS:
                     reported = time.perf_counter()
                     rate = (progress.seen - earlier) / (reported - begun)
                     log.info("epoch %d: %d images, %.0f images/s", progress.epoch + 1, progress.seen, rate)
         finally:
             if alone:
-                progress.loss_sum, progress.correct = float(self._loss_sum.numpy()), int(self._correct.numpy())
+                self._read_sums(progress)
         if not progress.seen:
             raise ChannelError(NO_RECORD)
         seconds = time.perf_counter() - begun
@@ -127,6 +136,9 @@ class Trainer:
             "train:loss": progress.loss_sum / progress.seen,
             "train:accuracy": progress.correct / progress.seen,
         }
+
+    def _read_sums(self, progress: saving.Progress) -> None:
+        progress.loss_sum, progress.correct = float(self._loss_sum.numpy()), int(self._correct.numpy())
 
     def evaluate(self, validation: Dataset, progress: saving.Progress) -> dict[str, float]:
         """Loss and accuracy over the next epoch of the validation channel: the other half of the epoch's row.
@@ -226,7 +238,7 @@ class Trainer:
                 self._done.assign_add(1)
                 self._seen.assign_add(tf.cast(self._total(count), tf.int64))
 
-    def _together(self, dataset: Any, progress: saving.Progress) -> Iterator[None]:
+    def _together(self, dataset: Any, progress: saving.Progress, wish: Callable[[], bool]) -> Iterator[None]:
         """Steps of all ranks until none has a batch; a rank that ran dry takes them on a record that does not count."""
         recipe, nothing = self._recipe, self._nothing(dataset)
         first = self._ranks.is_first
@@ -234,7 +246,7 @@ class Trainer:
         scaling = SCALINGS[recipe.learning_rate_scaling](self._ranks.count)
         batches = self._batches(dataset, progress.epoch, progress.batch)
         try:
-            for batch, mine, everyone in self._ranks.together(batches, _records, self._stop):
+            for batch, mine, everyone in self._ranks.together(batches, _records, self._stop, wish):
                 share = SCHEDULES[recipe.schedule](_position(progress, recipe.epochs, 0), recipe.warmup)
                 step, rate = progress.step, recipe.learning_rate * share * scaling
                 given = tf.constant(step), tf.constant(rate, tf.float32), tf.constant([mine, everyone], tf.float64)
@@ -243,6 +255,8 @@ class Trainer:
                     loss_sum, correct = loss_sum + float(loss), correct + int(hits)
                 progress.seen += everyone
                 progress.batch, progress.step = progress.batch + 1, progress.step + 1
+                if self._ranks.wished:
+                    self._add_up(progress, loss_sum, correct)
                 yield
         except StopRequested:
             self._add_up(progress, loss_sum, correct)  # on all ranks, as all of them stop before the same step

@@ -1,5 +1,6 @@
 """What a job leaves: checkpoints to go on from, and the model with its record."""
 
+import copy
 import csv
 import io
 import json
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from trainjob import checkpoint, pictures
+from trainjob.autosave import Autosave
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
@@ -20,6 +22,7 @@ from trainjob.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
+SUFFIX = ".pt"
 _COUNTER = ".num_batches_tracked"
 """End of an entry that weights published before 2019 lack; nothing here reads it."""
 _RENAMED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
@@ -56,33 +59,58 @@ class Progress:
         self.loss_sum = 0.0
 
 
-def save_checkpoint(
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    progress: Progress,
-) -> Path:
-    """Write a checkpoint of the step `progress.step`, whole or not at all.
+class Checkpoints:
+    """The checkpoints of a training: its state is copied at once and written beside it. Only the first rank has any."""
 
-    Raises:
-        CheckpointError: It could not be written; older ones are untouched.
-    """
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-        "progress": vars(progress),
-        "rng": torch.get_rng_state(),
-    }
-    return checkpoint.save(
-        folder,
-        progress.step,
-        lambda file: torch.save(state, file),
-        suffix=".pt",
-        epoch=progress.epoch,
-        batch=progress.batch,
-    )
+    def __init__(
+        self,
+        autosave: Autosave,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        ranks: Ranks | None = None,
+    ) -> None:
+        """`autosave` is told of the first rank's alone."""
+        self._autosave, self._model, self._optimizer, self._scaler = autosave, model, optimizer, scaler
+        self._writes = ranks is None or ranks.is_first
+
+    def due(self, step: int) -> bool:
+        """Whether one should be taken after that step."""
+        return self._writes and self._autosave.due(step)
+
+    def save(self, progress: Progress, *, wait: bool = False) -> None:
+        """Take a checkpoint of where the training stands; with `wait` it is written when this returns.
+
+        Raises:
+            CheckpointError: It, or the one before, could not be written; older ones are untouched.
+        """
+        if not self._writes:
+            return
+        state = _copy(
+            {
+                "model": self._model.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "scaler": self._scaler.state_dict(),
+                "progress": vars(progress),
+                "rng": torch.get_rng_state(),
+            }
+        )
+        self._autosave.save(
+            progress.step, lambda file: torch.save(state, file), epoch=progress.epoch, batch=progress.batch
+        )
+        if wait:
+            self._autosave.finish()
+
+
+def _copy(value: Any) -> Any:
+    """The same on the host, with nothing that a step would change."""
+    if torch.is_tensor(value):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copy(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copy(each) for each in value)
+    return copy.deepcopy(value)
 
 
 def resume(

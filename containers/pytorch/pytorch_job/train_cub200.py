@@ -138,11 +138,13 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
     if progress:
         log.info("resumed after epoch %d, batch %d, step %d", progress.epoch, progress.batch, progress.step)
     progress = progress or saving.Progress(epoch_records=cub200.TRAIN_PHOTOGRAPHS)
+    autosave = config.autosave(env.paths.checkpoints, stop, saving.SUFFIX, progress.step)
+    checkpoints = saving.Checkpoints(autosave, model, optimizer, trainer.scaler, ranks)
 
     # --- loop -------------------------------------------------------------------------------------
     try:
         while progress.epoch < config.epochs:
-            row = trainer.train_epoch(train, progress)
+            row = trainer.train_epoch(train, progress, checkpoints)
             looked = photographs.evaluate(trainer, validation, config.classes, stop, ranks)
             row |= looked.metrics("validation")
             measured = {key: value for key, value in row.items() if ":" in key}
@@ -150,10 +152,9 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
             progress.finish_epoch(row)
             if ranks.is_first:
                 metrics.emit(measured, **report, dropped=train.dropped)
-                saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+            checkpoints.save(progress, wait=progress.epoch == config.epochs)
     except StopRequested:
-        if ranks.is_first:
-            saving.save_checkpoint(env.paths.checkpoints, model, optimizer, trainer.scaler, progress)
+        checkpoints.save(progress, wait=True)
         log.info("stopped in epoch %d after batch %d, step %d", progress.epoch + 1, progress.batch, progress.step)
         return
 

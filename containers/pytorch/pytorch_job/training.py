@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from trainjob import cifar10
+from trainjob.between import Between
 from trainjob.errors import ChannelError, HyperparameterError
 from trainjob.ranks import NO_RECORD, Ranks
 from trainjob.schedules import SCALINGS, SCHEDULES
@@ -66,10 +67,13 @@ class Trainer:
         self._open_epoch = open_epoch
         self._normalise = normalise or inputs.Normalise(device, recipe.memory_format)
 
-    def train_epoch(self, train: Any, progress: saving.Progress) -> dict[str, float]:
+    def train_epoch(
+        self, train: Any, progress: saving.Progress, checkpoints: saving.Checkpoints | None = None
+    ) -> dict[str, float]:
         """Train on a data set from where `progress` stands to the end of its epoch; the training half of its row.
 
         Raises:
+            CheckpointError: A checkpoint on the way could not be written.
             StopRequested: The job was asked to stop; `progress` stands behind the last whole step.
         """
         begun, earlier = time.perf_counter(), progress.seen
@@ -78,15 +82,21 @@ class Trainer:
         loss_sum = torch.tensor(progress.loss_sum if first else 0.0, dtype=torch.float64, device=self.device)
         correct = torch.tensor(progress.correct if first else 0, device=self.device)
         reported = begun
+        between = Between(self._recipe.log_steps, progress, checkpoints, printed=self._ranks.is_first)
         batches = self._open_epoch(train, progress.epoch, self.device, progress.batch)
         self._model.train()
         try:
-            for batch, mine, everyone in self._ranks.together(batches, _records, self._stop):
+            for batch, mine, everyone in self._ranks.together(
+                batches, _records, self._stop, lambda: between.due(progress.step + 1)
+            ):
                 loss, hits = self._step(batch, mine * self._ranks.count / everyone, progress)
                 loss_sum += loss * mine
                 correct += hits
                 progress.seen += everyone
                 progress.batch, progress.step = progress.batch + 1, progress.step + 1
+                if self._ranks.wished:
+                    self._add_up(progress, loss_sum, correct)
+                    between.act(progress)
                 if time.perf_counter() - reported > REPORT_SECONDS:
                     reported = time.perf_counter()
                     rate = (progress.seen - earlier) / (reported - begun)

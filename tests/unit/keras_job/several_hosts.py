@@ -3,7 +3,11 @@
 python -m tests.unit.keras_job.several_hosts FOLDER RANK COUNT
 """
 
+import itertools
 import json
+import os
+import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -15,7 +19,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras_job import inputs, ranks, recipe, saving, training
-from trainjob import channel, hosts
+from trainjob import channel, checkpoint, hosts, lifecycle
+from trainjob.autosave import Autosave
 from trainjob.contract import FILE, PIPE
 from trainjob.dataset import Dataset
 from trainjob.ranks import Ranks
@@ -26,6 +31,8 @@ from tests.small_job import Job, records
 from tests.stops import StopAfter
 
 STEPS, BATCH = 50, 32
+LATE = 3
+"""The sum to which the last host comes late: after some steps, and before the epoch's end."""
 
 
 @dataclass
@@ -148,15 +155,22 @@ def train_unevenly(host: Host) -> dict:
 def train_interrupted(host: Host) -> dict:
     """Stopped by the last host's signal, gone on with by all from the first one's checkpoint; and without a stop."""
     found = {}
-    for name, looks in (("whole", 10**6), ("stopped", 4), ("resumed", 10**6)):
+    for name, looks in (("whole", 10**6), ("stopped", 4), ("resumed", 10**6), ("between", 10**6)):
         stop = StopAfter(looks if host.rank == host.count - 1 else 10**6)
         trainer, model, optimizer = host.trainer(recipe.Recipe(epochs=1, batch_size=16), stop, drawing=True)
-        checkpoints = host.folder / ("whole" if name == "whole" else "checkpoints")
+        checkpoints = host.folder / {"whole": "whole", "between": "part"}.get(name, "checkpoints")
+        if name == "between":
+            checkpoints.mkdir()
+            for file in (host.folder / "whole").glob("*3.*"):
+                shutil.copy(file, checkpoints)
         progress = saving.resume(checkpoints, model, optimizer, host.ranks) or saving.Progress(epoch_records=240)
         ranks.spread_seeds(model, host.ranks)
         found[name] = {"from": progress.step}
+        autosave = Autosave(host.folder / "whole", stop, steps=3, keep=9, suffix=saving.SUFFIX)
+        taken = saving.Checkpoints(autosave, model, optimizer, host.ranks) if name == "whole" else None
         try:
-            trainer.train_epoch(host.dataset(name, [records(240, 1)], 16, stop), progress)
+            trainer.train_epoch(host.dataset(name, [records(240, 1)], 16, stop), progress, taken)
+            autosave.finish()
         except StopRequested:
             if host.ranks.is_first:
                 saving.save_checkpoint(checkpoints, model, optimizer, progress)
@@ -191,6 +205,31 @@ def train_in_a_sum(host: Host) -> dict:
     return {"step": progress.step, "waited": max(waits)}
 
 
+def train_terminated(host: Host) -> dict:
+    """The first host gets a SIGTERM while it waits in a sum for the last one."""
+    first, add, sums, stop = host.folder.parent / "first.pid", host.ranks._add, itertools.count(), lifecycle.listen()
+    if host.ranks.is_first:
+        first.write_text(str(os.getpid()))
+
+    def late(values):
+        if next(sums) == LATE:
+            time.sleep(1)  # by now the others are in this sum
+            os.kill(int(first.read_text()), signal.SIGTERM)
+            time.sleep(1)
+        return add(values)
+
+    trainer, model, optimizer = host.trainer(recipe.Recipe(epochs=1, batch_size=16), stop, drawing=True)
+    progress, folder = saving.Progress(epoch_records=240), host.folder / "terminated"
+    checkpoints = saving.Checkpoints(Autosave(folder, stop, suffix=saving.SUFFIX), model, optimizer, host.ranks)
+    with mock.patch.object(host.ranks, "_add", late if host.rank == host.count - 1 else add):
+        try:
+            trainer.train_epoch(host.dataset("terminated", [records(240, 1)], 16, stop), progress, checkpoints)
+        except StopRequested:
+            checkpoints.save(progress, wait=True)
+    newest = checkpoint.newest(folder)
+    return {"step": progress.step, "saved": newest and newest.step}
+
+
 def work(folder: Path, rank: int, count: int) -> dict:
     """All that this host does in its own folder; what it found."""
     with ranks.joined(environment(Job(folder / "job", FILE), "job", rank, count), Stop()) as (among, strategy):
@@ -200,6 +239,7 @@ def work(folder: Path, rank: int, count: int) -> dict:
         if count > 1:
             found |= {"uneven": train_unevenly(host), "interrupted": train_interrupted(host)}
             found |= {"in a sum": train_in_a_sum(host)}
+            found |= {"terminated": train_terminated(host)}
     return found
 
 

@@ -65,3 +65,17 @@ def test_signal_while_a_host_waits_in_a_sum_for_one_without_data_stops_both_at_o
     first, last = (host["in a sum"] for host in found[2])
     assert first["waited"] >= 1, "it was in there when the signal came"
     assert (first["step"], last["step"]) == (0, 0)
+
+
+def test_checkpoint_taken_within_an_epoch_of_two_hosts_is_gone_on_from_as_if_never_interrupted(found):
+    first, last = (host["interrupted"] for host in found[2])
+    assert first["between"]["from"] == last["between"]["from"] == 3
+    for host in (first, last):
+        assert {**host["between"], "from": 0} == host["whole"]
+
+
+def test_signal_while_a_host_waits_in_a_collective_ends_both_at_one_step_with_a_checkpoint_of_the_first(found):
+    first, last = (host["terminated"] for host in found[2])
+    assert 0 < first["step"] < 8
+    assert first["saved"] == first["step"] == last["step"]
+    assert last["saved"] is None

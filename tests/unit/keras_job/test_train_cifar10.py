@@ -88,6 +88,39 @@ def test_job_stopped_and_resumed_ends_as_if_never_stopped_whatever_the_input_mod
         assert equal(train(resumed), whole), batch
 
 
+@pytest.mark.parametrize("steps_a_call", ["0", "5"])
+def test_checkpoint_taken_within_an_epoch_holds_the_state_of_its_step_and_no_later_one(make_job, capsys, steps_a_call):
+    settings = {"crop_padding": "2", "log_steps": "1"}
+    between = {"checkpoint_steps": "4", "keep_checkpoints": "9", "steps_per_execution": steps_a_call}
+    whole = make_job("whole", PIPE, **between, **settings)
+    expected = train(whole)
+    losses = step_losses(capsys)
+    taken = sorted(whole.paths.checkpoints.glob("*.npz"))
+    several = steps_a_call != "0"
+    # Five steps a call, and the rest of an epoch's nine in one that comes to its end.
+    assert [int(path.stem[-8:]) for path in taken] == ([5, 9, 14, 18] if several else [4, 8, 9, 12, 16, 18])
+    assert list(losses) == ([5, 14] if several else list(range(1, 19)))
+    for path in taken[:-1]:
+        resumed = make_job(f"resumed-{path.stem}", PIPE, **settings)
+        resumed.paths.checkpoints.mkdir(parents=True)
+        for file in (path, path.with_suffix(".json")):
+            shutil.copy(file, resumed.paths.checkpoints)
+        assert equal(train(resumed), expected), path.name
+        own = step_losses(capsys)
+        assert list(own) == list(range(int(path.stem[-8:]) + 1, 19))
+        if not several:
+            assert own == {step: losses[step] for step in own}
+        assert [row["train:loss"] for row in history(resumed)] == [row["train:loss"] for row in history(whole)]
+
+
+def step_losses(capsys) -> dict[int, str]:
+    """What was told of each step, in their order; no step is told twice."""
+    lines = [line for line in capsys.readouterr().out.splitlines() if "train:step_loss" in line]
+    told = {int(line.split()[0].removeprefix("step=")): line.split()[1] for line in lines}
+    assert len(told) == len(lines)
+    return told
+
+
 class StopWithinSecondCall(Stop):
     """A stop that comes between the look at it before the second call and what that call waits for."""
 

@@ -3,7 +3,12 @@
 python -m tests.unit.pytorch_job.several_hosts FOLDER RANK COUNT
 """
 
+import csv
+import itertools
 import json
+import os
+import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -13,7 +18,7 @@ import numpy as np
 import torch
 from pytorch_job import inputs, models, ranks, recipe, saving, train_cifar10, training
 from torch import Tensor, nn
-from trainjob import channel, checkpoint, hosts
+from trainjob import channel, checkpoint, hosts, lifecycle
 from trainjob.contract import FILE, PIPE
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
@@ -23,6 +28,8 @@ from tests.small_job import Job, records
 from tests.stops import StopAfter
 
 STEPS, BATCH = 50, 32
+LATE = 5
+"""The sum to which the last host comes late: after some steps, and before the first epoch's end."""
 
 
 class Recording(training.Trainer):
@@ -106,11 +113,14 @@ def train_with_options(folder: Path, rank: int, count: int) -> dict:
 def run_program(job: Job, env: JobEnvironment, stop: Stop | None = None) -> dict:
     """The whole program; what it left."""
     train_cifar10.main(env, stop or Stop())
+    history = job.paths.output_data / "history.csv"
+    rows = csv.DictReader(history.read_text().splitlines()) if history.exists() else []
     newest, weights = checkpoint.newest(job.paths.checkpoints), job.paths.model / "weights.pt"
     state = torch.load(weights, weights_only=True) if weights.exists() else {}
     return {
         "step": newest and newest.step,
         "weights": [float(each.double().sum()) for each in state.values()],
+        "losses": [row["train:loss"] for row in rows],
         "finite": all(bool(torch.isfinite(each).all()) for each in state.values()),
     }
 
@@ -127,14 +137,35 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
     """A program stopped by one host's signal, gone on with on fresh hosts; and the same without a stop."""
     found, last = {}, count - 1
     for name, looks in (("whole", None), ("stopped", 4)):
-        job = Job(folder / f"{name}-{rank}", FILE)
+        job = Job(folder / f"{name}-{rank}", FILE, checkpoint_steps="2", keep_checkpoints="9", log_steps="3")
         stop = StopAfter(looks if looks and rank == last else 10**6)
         found[name] = run_program(job, environment(job, name, rank, count), stop)
-    job = Job(folder / f"resumed-{rank}", FILE)
-    if rank == 0:  # whatever the platform has brought to the others
-        job.paths.base.mkdir()
-        (folder / "stopped-0" / "checkpoints").rename(job.paths.checkpoints)
-    return found | {"resumed": run_program(job, environment(job, "resumed", rank, count))}
+    for name, source, steps in (("resumed", "stopped", "*"), ("between", "whole", "*2")):
+        job = Job(folder / f"{name}-{rank}", FILE)
+        if rank == 0:  # whatever the platform has brought to the others
+            job.paths.checkpoints.mkdir(parents=True)
+            for file in (folder / f"{source}-0" / "checkpoints").glob(f"{steps}.*"):
+                shutil.copy(file, job.paths.checkpoints)
+        found[name] = run_program(job, environment(job, name, rank, count))
+    return found
+
+
+def train_terminated(folder: Path, rank: int, count: int) -> dict:
+    """A program whose first host gets a SIGTERM while it waits in a sum for the last one."""
+    first, add, sums = folder.parent / "first.pid", ranks._add, itertools.count()
+    if rank == 0:
+        first.write_text(str(os.getpid()))
+
+    def late(values):
+        if next(sums) == LATE:
+            time.sleep(1)  # by now the others are in this sum
+            os.kill(int(first.read_text()), signal.SIGTERM)
+            time.sleep(1)
+        return add(values)
+
+    job = Job(folder / f"terminated-{rank}", FILE)
+    with mock.patch.object(ranks, "_add", late if rank == count - 1 else add):
+        return run_program(job, environment(job, "terminated", rank, count), lifecycle.listen())
 
 
 def train_in_a_sum(folder: Path, rank: int, count: int) -> dict:
@@ -167,6 +198,7 @@ def work(folder: Path, rank: int, count: int) -> dict:
     if count > 1:
         found |= {"uneven": train_unevenly(folder, rank, count), "interrupted": train_interrupted(folder, rank, count)}
         found |= {"in a sum": train_in_a_sum(folder, rank, count)}
+        found |= {"terminated": train_terminated(folder, rank, count)}
     return found
 
 

@@ -8,6 +8,7 @@ import torch
 from pytorch_job import inputs, saving, train_cifar10, training
 from torch.utils.data import DataLoader
 from trainjob import channel, cifar10
+from trainjob.autosave import Autosave
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.framing import recordio, tfrecord
@@ -124,6 +125,11 @@ def trainer_of(recipe: training.Recipe) -> tuple[training.Trainer, torch.nn.Modu
     return training.Trainer(recipe, model, optimizer, CPU, Stop()), model, optimizer
 
 
+def save(folder, trainer, model, optimizer, progress) -> None:
+    checkpoints = saving.Checkpoints(Autosave(folder, Stop(), suffix=".pt"), model, optimizer, trainer.scaler)
+    checkpoints.save(progress, wait=True)
+
+
 def test_scale_of_fp16_is_in_the_checkpoint_and_comes_back(make_job, tmp_path):
     recipe = training.Recipe(precision="fp16", epochs=1)
     trainer, model, optimizer = trainer_of(recipe)
@@ -132,7 +138,7 @@ def test_scale_of_fp16_is_in_the_checkpoint_and_comes_back(make_job, tmp_path):
         trainer.train_epoch(dataset(env), progress)
     state = trainer.scaler.state_dict()
     assert state["_growth_tracker"] > 0 or state["scale"] < 65536, "it has moved on from where it began"
-    saving.save_checkpoint(tmp_path / "checkpoints", model, optimizer, trainer.scaler, progress)
+    save(tmp_path / "checkpoints", trainer, model, optimizer, progress)
 
     resumed, other_model, other_optimizer = trainer_of(recipe)
     found = saving.resume(tmp_path / "checkpoints", other_model, other_optimizer, resumed.scaler)
@@ -144,7 +150,7 @@ def test_scale_of_fp16_is_in_the_checkpoint_and_comes_back(make_job, tmp_path):
 def test_checkpoint_of_another_precision_is_refused_with_the_remedy(tmp_path):
     trainer, model, optimizer = trainer_of(training.Recipe(precision="fp32"))
     progress = saving.Progress(epoch_records=1)
-    saving.save_checkpoint(tmp_path, model, optimizer, trainer.scaler, progress)
+    save(tmp_path, trainer, model, optimizer, progress)
     other, other_model, other_optimizer = trainer_of(training.Recipe(precision="fp16"))
     with pytest.raises(CheckpointError, match=r"checkpoint-00000000\.pt does not fit this job .* hyperparameters of"):
         saving.resume(tmp_path, other_model, other_optimizer, other.scaler)

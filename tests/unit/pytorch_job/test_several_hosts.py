@@ -38,14 +38,21 @@ def test_host_that_gets_no_object_takes_every_step_and_spoils_no_running_mean(fo
     assert first["step"] == 4  # of 8, by the 31 records of the first
     assert first["finite"]
     assert first["weights"]
-    assert last == {"step": None, "weights": [], "finite": True}, "the first alone writes"
+    assert last == {"step": None, "weights": [], "losses": [], "finite": True}, "the first alone writes"
 
 
 def test_stop_of_one_host_ends_both_at_one_step_and_resumed_they_end_as_if_never_stopped(found):
     first, last = (host["interrupted"] for host in found[2])
-    assert first["stopped"] == {"step": 4, "weights": [], "finite": True}
+    assert first["stopped"] == {"step": 4, "weights": [], "losses": [], "finite": True}
     assert last["stopped"]["step"] is None
     assert first["resumed"] == first["whole"]
+    assert len(first["whole"]["losses"]) == 2
+
+
+def test_checkpoint_taken_within_an_epoch_of_two_hosts_is_gone_on_from_as_if_never_interrupted(found):
+    first, last = (host["interrupted"] for host in found[2])
+    assert first["between"] == first["whole"]
+    assert last["between"]["step"] is None
     assert first["whole"]["weights"]
 
 
@@ -64,3 +71,10 @@ def test_signal_while_a_host_waits_in_a_sum_for_one_without_data_stops_both_at_o
     first, last = (host["in a sum"] for host in found[2])
     assert first["waited"] >= 1, "it was in there when the signal came"
     assert (first["step"], last["step"]) == (0, None), "the first has saved it"
+
+
+def test_signal_while_a_host_waits_in_a_collective_ends_both_with_a_checkpoint_of_the_first(found):
+    first, last = (host["terminated"] for host in found[2])
+    assert 0 < first["step"] < 10
+    assert first["weights"] == last["weights"] == []
+    assert last["step"] is None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import torch
@@ -80,6 +81,33 @@ def test_job_stopped_at_any_batch_and_resumed_ends_as_if_never_stopped(make_job,
     assert equal(train(job), train(make_job("whole", crop_padding="2")))
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_checkpoint_taken_within_an_epoch_holds_the_state_of_its_step_and_no_later_one(make_job, capsys, optimizer):
+    settings = {"optimizer": optimizer, "crop_padding": "2", "log_steps": "1"}
+    whole = make_job("whole", PIPE, checkpoint_steps="4", keep_checkpoints="9", **settings)
+    expected = train(whole)
+    losses = step_losses(capsys)
+    assert list(losses) == list(range(1, 19))
+    taken = sorted(whole.paths.checkpoints.glob("*.pt"))
+    assert [int(path.stem[-8:]) for path in taken] == [4, 8, 9, 12, 16, 18]
+    for path in taken[:-1]:
+        resumed = make_job(f"resumed-{path.stem}", PIPE, **settings)
+        resumed.paths.checkpoints.mkdir(parents=True)
+        for file in (path, path.with_suffix(".json")):
+            shutil.copy(file, resumed.paths.checkpoints)
+        assert equal(train(resumed), expected), path.name
+        assert step_losses(capsys) == {step: loss for step, loss in losses.items() if step > int(path.stem[-8:])}
+        assert [row["train:loss"] for row in history(resumed)] == [row["train:loss"] for row in history(whole)]
+
+
+def step_losses(capsys) -> dict[int, str]:
+    """What was told of each step, in their order; no step is told twice."""
+    lines = [line for line in capsys.readouterr().out.splitlines() if "train:step_loss" in line]
+    told = {int(line.split()[0].removeprefix("step=")): line.split()[1] for line in lines}
+    assert len(told) == len(lines)
+    return told
+
+
 def test_checkpoint_of_another_model_is_refused_with_the_remedy(make_job):
     job = make_job()
     train(job)
@@ -113,6 +141,7 @@ def test_all_bad_hyperparameters_are_told_at_once(make_job):
         ("crop_padding", "40"),
         ("learning_rate", "-1"),
         ("gradient_accumulation", "0"),
+        ("keep_checkpoints", "0"),
     ],
 )
 def test_hyperparameter_out_of_range_is_told_with_its_value(make_job, name, value):

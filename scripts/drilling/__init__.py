@@ -1,0 +1,1 @@
+"""How a job that is interrupted again and again is run, counted and drawn."""

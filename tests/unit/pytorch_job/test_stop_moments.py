@@ -1,0 +1,106 @@
+"""SIGTERM itself, at moments that a test chooses: the job leaves a checkpoint, and goes on as if never stopped."""
+
+import itertools
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from pytorch_job import saving, train_cifar10
+from pytorch_job.training import Trainer
+from trainjob import checkpoint, cifar10, dataset, lifecycle
+from trainjob.contract import PIPE
+from trainjob.stop import Stop
+
+pytestmark = pytest.mark.timeout(120)
+
+SETTINGS = {"crop_padding": "2", "checkpoint_steps": "4", "shuffle_window": "0"}
+BATCHES = 3
+"""Of 32 records, that a stalled channel has brought."""
+
+
+@pytest.fixture
+def stop():
+    """The flag of a program that listens to signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield lifecycle.listen()
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def weights(job, stop) -> dict[str, torch.Tensor]:
+    with job.fed() as env:
+        train_cifar10.main(env, stop)
+    return torch.load(job.paths.model / "weights.pt", weights_only=True)
+
+
+def check_goes_on(job, make_job) -> None:
+    """The job, gone on with, ends with the weights of one that was never stopped."""
+    assert not (job.paths.model / "weights.pt").exists(), "it was not stopped"
+    found, expected = weights(job, Stop()), weights(make_job("whole", **SETTINGS), Stop())
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_signal_before_the_first_step_leaves_a_checkpoint_of_none(make_job, monkeypatch, stop):
+    resume = saving.resume
+
+    def stopped(*arguments):
+        terminate()
+        return resume(*arguments)
+
+    job = make_job("stopped", **SETTINGS)
+    with monkeypatch.context() as patched, job.fed() as env:
+        patched.setattr(saving, "resume", stopped)
+        train_cifar10.main(env, stop)
+
+    assert checkpoint.newest(job.paths.checkpoints).step == 0
+    check_goes_on(job, make_job)
+
+
+def test_signal_while_the_job_waits_for_data_leaves_a_checkpoint_of_all_it_had(make_job, monkeypatch, stop):
+    monkeypatch.setattr(dataset, "BLOCK_BYTES", BATCHES * 32 * cifar10.RECORD_BYTES)  # what is read at a time
+    job = make_job("stalled", PIPE, **SETTINGS)
+    content = b"".join(job.content["train"])[: BATCHES * 32 * cifar10.RECORD_BYTES]
+    step, taken = Trainer._step, itertools.count(1)
+
+    def counted(*arguments):
+        if next(taken) == BATCHES:
+            threading.Timer(1, terminate).start()  # by then it waits
+        return step(*arguments)
+
+    with monkeypatch.context() as patched, job.stalled(train=content) as env:
+        patched.setattr(Trainer, "_step", counted)
+        train_cifar10.main(env, stop)
+
+    assert checkpoint.newest(job.paths.checkpoints).step == BATCHES
+    resumed = make_job("resumed", **SETTINGS)
+    resumed.paths.base.mkdir()
+    job.paths.checkpoints.rename(resumed.paths.checkpoints)
+    check_goes_on(resumed, make_job)
+
+
+def test_signal_while_a_checkpoint_is_written_leaves_it_whole_and_a_newer_one(make_job, monkeypatch, stop):
+    save = torch.save
+
+    def slow(state, file):
+        if not stop.requested:
+            terminate()
+            while not stop.requested:
+                pass
+        save(state, file)
+
+    job = make_job("stopped", **SETTINGS)
+    with monkeypatch.context() as patched, job.fed() as env:
+        patched.setattr(torch, "save", slow)
+        train_cifar10.main(env, stop)
+
+    steps = sorted(int(path.stem[-8:]) for path in job.paths.checkpoints.glob("*.json"))
+    assert steps[0] == 4
+    assert checkpoint.newest(job.paths.checkpoints).step == steps[-1] > 3
+    check_goes_on(job, make_job)
