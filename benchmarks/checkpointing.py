@@ -30,9 +30,9 @@ from trainjob.stop import Stop
 from benchmarks.rounds import Target, measure, parser, ratio, report
 from tests.small_job import Job, records
 
-CHECKPOINTS, STEPS_BETWEEN = 5, 8
+CHECKPOINTS, STEPS_BETWEEN = 4, 4
 """In an epoch; after the last one it goes on for as many steps."""
-BATCH = {"pytorch": 64, "keras": 32}
+BATCH = {"pytorch": 4, "keras": 8}
 MODEL = {"pytorch": "resnet", "keras": "workshop"}
 EVERY_SECONDS = 10.0
 RECORDS, GONE_ON_FROM = 20_000, 100
@@ -139,7 +139,7 @@ def saved_within_an_epoch(framework: str, base: Path, content: dict[str, list[by
     job = prepared(base, content, checkpoint_steps=str(GONE_ON_FROM))
     with subprocess.Popen(
         [sys.executable, "-m", f"{framework}_job.train_cifar10"],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(base)}, stderr=subprocess.DEVNULL,
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(base)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as program:  # fmt: skip
         deadline = time.monotonic() + PROGRAM_SECONDS
         while not list(job.paths.checkpoints.glob("*.json")) and time.monotonic() < deadline:

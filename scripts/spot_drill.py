@@ -39,10 +39,20 @@ from scripts.local_train import UsageError, check
 MOST = 1000
 INTERRUPTED = 130  # as a shell counts an interrupt
 SMALL = {
-    "pytorch": {"records": {"train": 3000, "validation": 500}, "batch_size": 32, "least_epochs": 4},
-    "keras": {"records": {"train": 320, "validation": 100}, "batch_size": 8, "least_epochs": 4},
+    "pytorch": {
+        "records": {"train": 3000, "validation": 500},
+        "batch_size": 32,
+        "least_epochs": 4,
+        "learning_rate": "0.01",
+    },
+    "keras": {
+        "records": {"train": 320, "validation": 100},
+        "batch_size": 8,
+        "least_epochs": 4,
+        "learning_rate": "0.001",
+    },
 }
-"""By framework, so much that its smallest network trains some seconds on a laptop."""
+"""By framework, so much that its smallest network trains some seconds on a laptop, and learns by so small batches."""
 CHECKPOINTS = {"checkpoint_seconds": "1", "checkpoint_steps": "25", "keep_checkpoints": "3", "shuffle_window": "300"}
 INTERRUPTIONS_AN_EPOCH = 2
 
@@ -103,7 +113,7 @@ def _order(framework: str, folder: Path, running: Sequence[str], count: int) -> 
         records=small["records"],
         batch_size=small["batch_size"],
         epochs=max(small["least_epochs"], -(-count // INTERRUPTIONS_AN_EPOCH)),
-        settings=CHECKPOINTS,
+        settings=CHECKPOINTS | {"learning_rate": small["learning_rate"]},
     )
 
 

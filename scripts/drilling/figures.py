@@ -48,7 +48,10 @@ def _draw_losses(axes: Axes, outcome: Outcome) -> None:
     whole, parts = _losses(outcome.whole), _losses(outcome.course)
     axes.plot(list(whole), list(whole.values()), color=_WHOLE, linewidth=0.6, alpha=0.6, zorder=1)
     # The one is to be seen on both sides of the other.
-    axes.plot(*_smooth(whole, window), color=_WHOLE, linewidth=6, label="uninterrupted", zorder=2)
+    steps, means = _smooth(whole, window)
+    room = (max(means) - min(means)) or 1.0
+    axes.set_ylim(min(means) - 0.3 * room, max(means) + 0.5 * room)  # one step far off is not to flatten all others
+    axes.plot(steps, means, color=_WHOLE, linewidth=6, label="uninterrupted", zorder=2)
     axes.plot(*_smooth(parts, window), color=_PARTS, linewidth=1.4, label="interrupted and gone on with", zorder=3)
     for attempt in outcome.course.attempts:
         if attempt.ended_by is not None:
