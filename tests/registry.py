@@ -53,8 +53,16 @@ class Registry:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(_DOWN_SECONDS)
 
+    def freeze(self):
+        """It takes nothing more, and says nothing, until it is thawed."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._process.send_signal(signal.SIGCONT)
+
     def end(self):
         if self._process is not None and self._process.poll() is None:
+            self.thaw()
             self._process.terminate()
             self._process.wait(_DOWN_SECONDS)
 

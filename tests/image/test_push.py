@@ -306,12 +306,13 @@ def _in_a_process(built, registry, tmp_path, *arguments):
 
 
 def _until_under_way(registry, process):
-    """The small layers have arrived, the large one has begun."""
+    """The small layers have arrived, the large one has begun; it gets no further, however slow this machine is."""
     deadline = time.monotonic() + PUSH_SECONDS
     while registry.uploaded_bytes() < 1_000_000 or not registry.blobs():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "the upload does not begin"
         time.sleep(0.01)
+    registry.freeze()
 
 
 def test_push_that_was_interrupted_goes_on_after_the_layers_that_arrived(built, registry, push, tmp_path):
@@ -320,6 +321,7 @@ def test_push_that_was_interrupted_goes_on_after_the_layers_that_arrived(built, 
     _until_under_way(registry, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PUSH_SECONDS)
+    registry.thaw()
 
     assert (process.returncode, out) == (130, ""), err
     assert registry.tags(built.image.repository) == {}

@@ -16,8 +16,8 @@ from trainjob.contract import FILE, Paths
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-START_SECONDS = 90
-STOP_SECONDS = 30
+START_SECONDS = 300
+STOP_SECONDS = 90
 PATHS = Paths()
 
 

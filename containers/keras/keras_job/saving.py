@@ -48,6 +48,13 @@ class Progress:
     confusion: list[list[int]] = field(default_factory=list)
     """Of the validation after the last finished epoch: row the true class, column the predicted one."""
 
+    def position(self, epochs: int, ahead: int = 0) -> float:
+        """The share that is done of a training of so many epochs, `ahead` records on.
+
+        The first epoch's length is an estimate, as a stream does not tell it beforehand; a longer one waits at its end.
+        """
+        return (self.epoch + min(1.0, (self.seen + ahead) / self.epoch_records)) / epochs
+
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Add the epoch's row and begin the next; its length is known from here on."""
         self.history.append(row)

@@ -207,7 +207,7 @@ class Trainer:
         """Some steps; whether there may be more."""
         recipe = self._recipe
         shares = [
-            SCHEDULES[recipe.schedule](_position(progress, recipe.epochs, index * recipe.batch_size), recipe.warmup)
+            SCHEDULES[recipe.schedule](progress.position(recipe.epochs, index * recipe.batch_size), recipe.warmup)
             for index in range(self._steps_a_call)
         ]
         rates = tf.constant([recipe.learning_rate * share for share in shares], tf.float32)
@@ -247,7 +247,7 @@ class Trainer:
         batches = self._batches(dataset, progress.epoch, progress.batch)
         try:
             for batch, mine, everyone in self._ranks.together(batches, _records, self._stop, wish):
-                share = SCHEDULES[recipe.schedule](_position(progress, recipe.epochs, 0), recipe.warmup)
+                share = SCHEDULES[recipe.schedule](progress.position(recipe.epochs), recipe.warmup)
                 step, rate = progress.step, recipe.learning_rate * share * scaling
                 given = tf.constant(step), tf.constant(rate, tf.float32), tf.constant([mine, everyone], tf.float64)
                 loss, hits = self._step_together(*(nothing if batch is None else batch), *given)
@@ -391,11 +391,6 @@ def _records(batch: inputs.Batch) -> int:
 
 def _as_they_are(images: tf.Tensor, labels: tf.Tensor) -> inputs.Batch:
     return images, labels
-
-
-def _position(progress: saving.Progress, epochs: int, ahead: int) -> float:
-    # A stream does not tell its length beforehand: the first epoch's is an estimate, and a longer one waits at its end.
-    return (progress.epoch + min(1.0, (progress.seen + ahead) / progress.epoch_records)) / epochs
 
 
 def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:

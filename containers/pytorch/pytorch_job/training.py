@@ -128,7 +128,7 @@ class Trainer:
         Gradients are averaged over the ranks, each counting by `weight`: its records, in multiples of their mean.
         """
         recipe, alone = self._recipe, self._ranks.count == 1
-        share = SCHEDULES[recipe.schedule](_position(progress, recipe.epochs), recipe.warmup)
+        share = SCHEDULES[recipe.schedule](progress.position(recipe.epochs), recipe.warmup)
         peak = recipe.learning_rate * SCALINGS[recipe.learning_rate_scaling](self._ranks.count)
         for group in self._optimizer.param_groups:
             group["lr"] = peak * share * group.get(FACTOR, 1.0)
@@ -223,11 +223,6 @@ class Trainer:
 
 def _records(batch: inputs.Batch) -> int:
     return len(batch[1])
-
-
-def _position(progress: saving.Progress, epochs: int) -> float:
-    # A stream does not tell its length beforehand: the first epoch's is an estimate, and a longer one waits at its end.
-    return (progress.epoch + min(1.0, progress.seen / progress.epoch_records)) / epochs
 
 
 def _dtype(recipe: Recipe, device: torch.device) -> torch.dtype:
