@@ -55,6 +55,7 @@ def main(argv: list[str]) -> None:
     control.send(READY)
     order = _serve(control, system)
     sys.argv = ["-m", *order["arguments"]]
+    sys.modules.pop(order["module"], None)  # it is to be run, even if it is what imported all
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 

@@ -67,7 +67,8 @@ class Fork:
     """A job that was forked; its output and its end are here, and what surrounds it is somebody else's."""
 
     def __init__(self, report: socket.socket, output: int, handle: int) -> None:
-        self._report, self._handle = report, handle
+        self._report = report
+        self._handle: int | None = handle
         self._output = os.fdopen(output, "rb")
         self._code: int | None = None
 
@@ -77,8 +78,9 @@ class Fork:
 
     def send(self, number: signal.Signals) -> None:
         """Signal it; nothing when it has ended."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._handle, number)
+        if self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
 
     def wait(self, timeout: float) -> int | None:
         """The exit code, as a shell counts it."""
@@ -89,10 +91,12 @@ class Fork:
         return self._code
 
     def close(self) -> None:
-        """Let it go; it has ended."""
+        """Let it go; it has ended. A second time changes nothing."""
         self._report.close()
         self._output.close()
-        os.close(self._handle)
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
 
 class ForkServers:

@@ -17,7 +17,7 @@ def load() -> None:
 
     Raises:
         TrainJobError: Nothing says which programs there are.
-        ImportError: A program needs what is not installed.
+        ImportError: A program, or its package's module `late`, needs what is not installed.
     """
     for name, value in launch.SHORT_WAITS.items():
         os.environ.setdefault(name, value)  # read once, when OpenMP is loaded
@@ -27,5 +27,6 @@ def load() -> None:
         importlib.import_module(name)
         # It is to be run as a program, not to be found as a module that is there.
         del sys.modules[name]
+    importlib.import_module(f"{package}.late")
     pictures.preload()
     forked.ready = True
