@@ -1,10 +1,10 @@
 """Starts jobs as forks of a process that has imported what they need. Run by a stand-in's interpreter.
 
-Run:  python fork_server.py DESCRIPTOR MODULE:FUNCTION
+Run:  python fork_server.py DESCRIPTOR MODULE:FUNCTION SECONDS
 
 FUNCTION is what imports it. DESCRIPTOR is a socket that says `ready` once that is done, and then takes jobs: one
 message each, with a socket of the job's and its output, and for a sandbox a handle of its first process. It ends, and
-every job with it, when its owner does, and after IDLE_SECONDS without a job. Standard library only, and no thread.
+every job with it, when its owner does, and after SECONDS without a job. Standard library only, and no thread.
 
 A job is two processes. Its keeper stays outside of the sandbox, hands its owner a handle of the job, and says how it
 ended. The job itself returns from all that happens here to the end of `main`, so that it ends as any program does.
@@ -25,7 +25,6 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-IDLE_SECONDS = 60.0
 ROOM = "LOCAL_MODE_ROOM"
 """Variable that makes the environment, as others see it, large enough for a job's mark."""
 READY, STARTED = b"ready", b"started"
@@ -53,18 +52,18 @@ def main(argv: list[str]) -> None:
     sys.stdout.flush()  # what lies in them, each fork would say again
     sys.stderr.flush()
     control.send(READY)
-    order = _serve(control, system)
+    order = _serve(control, system, float(argv[2]))
     sys.argv = ["-m", *order["arguments"]]
     sys.modules.pop(order["module"], None)  # it is to be run, even if it is what imported all
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 
-def _serve(control: socket.socket, system: ctypes.CDLL) -> Order:
+def _serve(control: socket.socket, system: ctypes.CDLL, idle_seconds: float) -> Order:
     """Take jobs to the end; returns in a job's process alone: what it is to do."""
     keepers: dict[int, int] = {}
     server = os.getpid()
     while True:
-        known = select.select([control.fileno(), *keepers], [], [], None if keepers else IDLE_SECONDS)[0]
+        known = select.select([control.fileno(), *keepers], [], [], None if keepers else idle_seconds)[0]
         if not known:
             _end()
         for handle in keepers.keys() & set(known):

@@ -26,6 +26,8 @@ _READY_SECONDS = 120.0
 """To import a framework, on a machine that is busy."""
 _START_SECONDS = 20.0
 """To fork."""
+_IDLE_SECONDS = 60.0
+"""Without a job; then a server ends."""
 _MOST = 3
 """Servers at a time: each holds a framework in memory."""
 _MARK_BYTES = 4096
@@ -102,8 +104,9 @@ class Fork:
 class ForkServers:
     """All of one endpoint. Safe to use from several threads. `close` must follow."""
 
-    def __init__(self, folder: Path, note: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, note: Callable[[str], None], *, idle_seconds: float = _IDLE_SECONDS) -> None:
         """`folder` is this object's alone; what lies there was left by one that was killed."""
+        self._idle_seconds = idle_seconds
         self._folder, self.note = folder, note
         self._lock = threading.Lock()
         self._servers: dict[str, _Server] = {}
@@ -161,15 +164,15 @@ class ForkServers:
                 if len(self._servers) >= _MOST:
                     self.note(f"{_MOST} fork servers run, which is the most; this job starts without one")
                     return None
-                self._servers[wanted.key] = _Server(wanted, self._folder)
+                self._servers[wanted.key] = _Server(wanted, self._folder, self._idle_seconds)
             return self._servers[wanted.key]
 
 
 class _Server:
     """One server, started by the first job that needs it."""
 
-    def __init__(self, wanted: Wanted, above: Path) -> None:
-        self._wanted, self._above = wanted, above
+    def __init__(self, wanted: Wanted, above: Path, idle_seconds: float) -> None:
+        self._wanted, self._above, self._idle_seconds = wanted, above, idle_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -254,7 +257,8 @@ class _Server:
         log = self._folder / "log"
         with theirs, log.open("wb") as output:
             self._process = subprocess.Popen(
-                [str(overlay.python), fork_server.__file__, str(theirs.fileno()), str(self._wanted.stand_in.preload)],
+                [str(overlay.python), fork_server.__file__, str(theirs.fileno()), self._wanted.stand_in.preload,
+                 str(self._idle_seconds)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd="/",
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # Ctrl-C in a terminal is for local_mode
