@@ -164,8 +164,12 @@ def _enter(first: int, handle: int, system: ctypes.CDLL) -> None:
         # Its mounts may be those of the user namespace above its own: whoever is in that may enter both.
         user, mounts = _open(folder / "ns" / "user"), _open(folder / "ns" / "mnt")
         owner = fcntl.ioctl(mounts, _NS_GET_USERNS)
-        last = [] if os.fstat(owner).st_ino == os.fstat(user).st_ino else [user]
-        joined = [owner, *joined, *last]
+        os.close(mounts)
+        if os.fstat(owner).st_ino == os.fstat(user).st_ino:
+            os.close(user)
+            joined = [owner, *joined]
+        else:
+            joined = [owner, *joined, user]
     signal.pidfd_send_signal(handle, 0)  # so the number is still its own
     for namespace in joined:
         _checked(system.setns(namespace, 0), "setns")
