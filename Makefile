@@ -181,7 +181,7 @@ test: testing pytest ## unit and contract tests
 
 .PHONY: test/image
 test/image: testing pytest ## tests inside the images, which must be built; REQUIRE_CONTAINERS=1 makes a missing one a failure
-	@$(VENV)/pytest $(call junit,image) tests/image
+	@$(VENV)/pytest -m "not soak" $(call junit,image) tests/image
 
 .PHONY: test/gpu
 test/gpu: testing pytest ## tests that need a GPU, inside the image of FRAMEWORK, or by PYTHON, which must have DALI; REAL_DATA=DIR
@@ -221,7 +221,7 @@ lint: testing ## style, format and types
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
-	@$(VENV)/hadolint containers/*/Dockerfile
+	@$(VENV)/hadolint containers/*/Dockerfile examples/*/Dockerfile
 	@$(VENV)/cfn-lint infra/*.yml
 
 .PHONY: audit
@@ -284,7 +284,7 @@ fuzz: testing ## a million damaged streams through the framings
 
 .PHONY: soak
 soak: fuzz ## what takes longer than the gate should: fuzz, whole images pushed, notebooks run, every end-to-end job three times
-	@$(VENV)/pytest -m soak tests/e2e
+	@$(VENV)/pytest -m soak tests/image tests/e2e
 	@for round in 1 2 3; do $(MAKE) test/e2e || exit 1; done
 
 ##@ Upkeep

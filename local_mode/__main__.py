@@ -35,6 +35,7 @@ from local_mode.errors import LocalModeError
 from local_mode.jobs.choices import listed
 from local_mode.jobs.choices import parse as parse_choices
 from local_mode.jobs.create import create
+from local_mode.jobs.database import Database
 from local_mode.jobs.interrupt import interrupt
 from local_mode.jobs.job import Job
 from local_mode.jobs.listener import Both
@@ -87,7 +88,7 @@ def _train(arguments: argparse.Namespace) -> int:
     uri = where(arguments.track, root, os.environ)
     settings = replace(settings, environment=shared(uri))
     tracking = Tracking(root, uri=uri, note=console.note, image_id=lambda name: digest(os.environ, name))
-    with stop_signals() as signals:
+    with stop_signals() as signals, Database(root).held():
         job = create(
             request, runner=runner, root=root, console=Both(console, followed(tracking, request)), settings=settings
         )

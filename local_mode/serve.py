@@ -1,5 +1,6 @@
 """Assembles the endpoint: jobs, runners, the HTTP face and all of AWS behind it, in one process."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from local_mode.channels.s3_access import S3Access
 from local_mode.endpoint import Endpoint, Files, access_key, hold, publish, withdraw
 from local_mode.errors import LocalModeError
 from local_mode.experiments.service import Experiments
+from local_mode.jobs.database import Database
 from local_mode.jobs.folder import JobFolder, jobs_folder
 from local_mode.jobs.listener import Both
 from local_mode.jobs.log_archive import Archive, keep
@@ -85,11 +87,12 @@ def serve(plan: Plan) -> None:
     """
     files = Files(root=plan.root.resolve())
     hold(files)  # to the end of the process: the folder is never without an owner
-    with stop_signals() as signals:
+    with stop_signals() as signals, contextlib.ExitStack() as kept:
         if plan.tied:
             threading.Thread(target=_end_with_input, daemon=True, name="tied").start()
         for name in sweep(files.root, plan.cleaners):
             note(f"cleaned up after job {name}, whose local_mode was killed; it is marked Failed")
+        kept.enter_context(Database(files.root).held())
         listener = _listen(plan)
         name, secret = access_key(files)
         key = AccessKey(id=name, secret=secret)

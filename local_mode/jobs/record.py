@@ -114,7 +114,8 @@ class Record:
             self._document["TrainingJobStatus"] = status or self._document["TrainingJobStatus"]
             if secondary == "Training":
                 self._document.setdefault("TrainingStartTime", now)  # of the first of its attempts
-            self._save()
+            # A machine that falls takes a job with it that is not over, whatever its record says.
+            self._save(durable=status in FINAL)
 
     def amend(self, **fields: Any) -> None:
         """Change fields that are no part of the job's life.
@@ -124,7 +125,7 @@ class Record:
         """
         with self._lock:
             self._document.update(fields)
-            self._save()
+            self._save(durable=True)
 
     def _close(self, now: float) -> None:
         start = self._document.get("TrainingStartTime")
@@ -148,9 +149,9 @@ class Record:
             os.fsync(file.fileno())
         half.replace(self._path)
 
-    def _save(self) -> None:
+    def _save(self, *, durable: bool) -> None:
         try:
-            self._store.put(self._document)
+            self._store.put(self._document, durable=durable)
         except StoreError as error:
             raise OSError(errno.EIO, str(error), str(self._store.path)) from None
         self.keep()

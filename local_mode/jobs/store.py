@@ -46,13 +46,15 @@ class Store:
         self.database = Database(root)
         self.path = self.database.path
 
-    def put(self, document: Document) -> None:
+    def put(self, document: Document, *, durable: bool = True) -> None:
         """Write a job's record, new or changed; a process killed at any moment leaves the old one or the new one.
+
+        A `durable` one survives the machine's fall as well.
 
         Raises:
             StoreError: it cannot be written.
         """
-        with self.database.writing() as database:
+        with self.database.writing(durable=durable) as database:
             put(database, "jobs", document)
 
     def get(self, name: str) -> Document | None:
@@ -75,12 +77,12 @@ class Store:
             database.execute("DELETE FROM curves WHERE name = ?", (name,))
 
     def put_curves(self, name: str, document: Document) -> None:
-        """Write how a job's metrics and channels went over time.
+        """Write how a job's metrics and channels went over time; at its end before its record, which makes it durable.
 
         Raises:
             StoreError: it cannot be written.
         """
-        with self.database.writing() as database:
+        with self.database.writing(durable=False) as database:
             database.execute("INSERT OR REPLACE INTO curves VALUES (?, ?)", (name, json.dumps(document)))
 
     def curves(self, name: str) -> Document | None:

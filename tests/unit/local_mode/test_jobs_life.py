@@ -107,7 +107,7 @@ def test_metrics_of_all_attempts_are_described_and_written_now_and_then(tmp_path
 
 
 def test_record_that_cannot_be_written_costs_no_result(tmp_path, monkeypatch):
-    def full(self):
+    def full(self, *, durable):
         raise OSError(errno.ENOSPC, "No space left on device", "job.json")
 
     runner = FakeRunner()

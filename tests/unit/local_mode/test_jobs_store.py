@@ -50,6 +50,54 @@ def test_database_is_for_its_owners_eyes_and_leaves_nothing_else_when_nobody_use
     assert (tmp_path / "jobs.db").stat().st_mode & 0o777 == 0o600
 
 
+def test_database_that_is_held_is_one_for_others_and_leaves_nothing_else_in_the_end(tmp_path):
+    store = Store(tmp_path)
+    with store.database.held():
+        store.put(job("a"), durable=False)
+        with closing(sqlite3.connect(store.path)) as database:
+            database.execute("DELETE FROM jobs")
+            database.commit()
+        assert store.get("a") is None
+        store.put(job("b"), durable=False)
+        assert (tmp_path / "jobs.db-wal").stat().st_mode & 0o777 == 0o600
+
+    assert [path.name for path in tmp_path.iterdir()] == ["jobs.db"]
+    assert Store(tmp_path).get("b") == job("b")
+
+
+def test_holder_that_is_killed_loses_nothing_that_was_put(tmp_path):
+    source = f"""
+import os, signal
+from pathlib import Path
+from local_mode.jobs.store import Store
+store = Store(Path({str(tmp_path)!r}))
+with store.database.held():
+    store.put({job("a")!r}, durable=False)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", source], check=False, cwd=REPOSITORY, timeout=30)
+
+    assert Store(tmp_path).get("a") == job("a")
+
+
+def test_only_what_must_outlive_the_machine_waits_for_the_disk(tmp_path):
+    store = Store(tmp_path)
+    said = []
+    with store.database.held():
+        for durable in (True, False):
+            with store.database.writing(durable=durable) as database:
+                said += database.execute("PRAGMA synchronous").fetchone()
+
+    assert said == [2, 1]  # FULL, NORMAL
+
+
+def test_damaged_database_is_not_held(tmp_path):
+    Store(tmp_path).put(job("a"))
+    (tmp_path / "jobs.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="is damaged"), Store(tmp_path).database.held():
+        raise AssertionError("held")
+
+
 def test_query_filters_orders_and_cuts(tmp_path):
     store = Store(tmp_path)
     for number, name in enumerate(["cat", "Ant", "bee", "cow"]):

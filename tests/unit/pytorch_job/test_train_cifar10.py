@@ -41,6 +41,7 @@ class StopAfter(Stop):
         return self._looks < 0
 
 
+@pytest.mark.timeout(400)  # resnet on a busy machine
 @pytest.mark.parametrize("model", ["net", "resnet"])
 def test_job_leaves_weights_labels_config_rows_and_a_picture(make_job, capsys, model):
     job = make_job(model=model)
