@@ -3,8 +3,12 @@
 That the rest of the contract holds for them as well follows from one comparison, and from how they are stopped and end.
 """
 
+import json
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,8 @@ from local_mode.runners.forks import ForkServers
 from tests.containers import miss
 from tests.contract.conftest import process_runner
 from tests.contract.endpoint import BUCKET, Server
-from tests.contract.lab import IMAGE, Lab, eventually, stand_ins
+from tests.contract.lab import IMAGE, PROGRAM, REPOSITORY, Lab, eventually, stand_ins
+from tests.contract.test_command_line import NOBODY, as_user, python_for
 from tests.contract.tuning import create, ended
 
 pytestmark = pytest.mark.contract("4.7", "U")
@@ -75,6 +80,32 @@ def test_forked_program_finds_what_it_finds_in_an_interpreter_of_its_own(lab, no
     alone["path"] = [place for place in alone["path"] if place != "/"]
     assert forked == again == alone
     assert notes == []
+
+
+def test_user_other_than_root_has_the_same_in_the_sandbox():
+    """There it has two user namespaces, and none of root's rights on the way in."""
+    if reason := bubblewrap.why_not():
+        miss(reason)
+    if os.getuid() != 0:
+        pytest.skip("whoever runs this is no root, and the test above shows it")
+    home = Path(tempfile.mkdtemp(prefix="local-mode-"))  # pytest's folders are closed to others
+    try:
+        shutil.chown(home, NOBODY, NOBODY)
+        as_nobody = as_user(NOBODY, socket=None)
+        command = [*as_nobody, python_for(as_nobody), str(PROGRAM / "forked_and_alone.py"), str(home)]
+        path = f"{REPOSITORY}:{REPOSITORY}/containers/common"
+        variables = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=90, check=True)
+    finally:
+        shutil.rmtree(home)
+    told = json.loads(done.stdout.splitlines()[-1])
+    forked, alone = told["seen"]
+
+    assert told["notes"] == []
+    assert [each.pop("preloaded") for each in (forked, alone)] == [True, False]
+    assert {name for name in alone if forked[name] != alone[name]} == {"random", "path"}
+    assert forked["path"] == [place for place in alone["path"] if place != "/"]
+    assert forked["kernel"]["CapEff"] == "0000000000000000"
 
 
 def test_job_without_the_tag_is_started_by_itself(lab, tmp_path):
