@@ -291,6 +291,10 @@ bench/scaling: testing ## training on two hosts of one core each, beside one hos
 bench/tuning_search: testing ## searches on a recorded table: trials and epochs that Bayesian and Hyperband need, beside Random
 	@$(VENV)/python -m benchmarks.tuning_search $(if $(CHECK),--check)
 
+.PHONY: bench/trial_overhead
+bench/trial_overhead: testing ## what a sweep's trial costs beside its training: forked, and started by itself; two at once
+	@$(VENV)/python -m benchmarks.trial_overhead $(if $(CHECK),--check)
+
 .PHONY: fuzz
 fuzz: testing ## a million damaged streams through the framings
 	@$(VENV)/python tests/fuzz/fuzz_framing.py --inputs 1000000

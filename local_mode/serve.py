@@ -38,6 +38,7 @@ from local_mode.object_store.objects import ObjectStore
 from local_mode.page.access import link
 from local_mode.page.views import Page
 from local_mode.runners.choose import choose, digest
+from local_mode.runners.forks import ForkServers
 from local_mode.runners.protocol import Runner
 from local_mode.runners.stand_in import StandIn
 from local_mode.stopping import stop_signals
@@ -102,10 +103,11 @@ def serve(plan: Plan) -> None:
         s3 = S3(S3Access(endpoint=url, region=plan.settings.region, access_key=key.id, secret=key.secret))
         doors = Doors(behind=aws, body=store.body, handler=server.Handler, note=note)
         tracking = Tracking(files.root, uri=plan.track, note=note, image_id=lambda image: digest(plan.caller, image))
+        forks = ForkServers(files.root / "fork-servers", note)
         service = Service(
             root=files.root,
             settings=replace(plan.settings, s3=s3, door=doors, environment=shared(plan.track)),
-            choose=lambda image: _choose(plan, image),
+            choose=lambda image: _choose(plan, image, forks),
             listen=lambda request: Both(_log_stream(files.root, request, aws), followed(tracking, request)),
         )
         tuning = Tuning(root=files.root, jobs=service, region=plan.settings.region, note=note)
@@ -128,6 +130,7 @@ def serve(plan: Plan) -> None:
         try:
             _until_stopped(signals, service, tuning, aws)
         finally:
+            forks.close()
             tracking.close()
             withdraw(files)
             http.shutdown()
@@ -198,7 +201,7 @@ def _until_stopped(signals: list[int], service: Service, tuning: Tuning, aws: Aw
         time.sleep(_LOOK_SECONDS)
 
 
-def _choose(plan: Plan, image: str) -> Runner:
-    runner, why = choose(plan.runtime, image=image, stand_ins=plan.stand_ins, caller=plan.caller)
+def _choose(plan: Plan, image: str, forks: ForkServers) -> Runner:
+    runner, why = choose(plan.runtime, image=image, stand_ins=plan.stand_ins, caller=plan.caller, forks=forks)
     note(why)
     return runner

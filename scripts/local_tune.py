@@ -10,9 +10,10 @@ is started for its time. Ctrl-C stops the sweep. Exit code: 0 Completed, 1 refus
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -21,6 +22,7 @@ from trainjob.errors import TrainJobError
 
 from local_mode import host
 from local_mode.errors import LocalModeError
+from local_mode.jobs.forking import FORK, TAG
 from local_mode.runners.choose import RUNTIMES
 from scripts.datasets import shards
 from scripts.datasets.catalogue import DATASETS
@@ -75,13 +77,21 @@ def order_of(arguments: argparse.Namespace) -> Order:
     # What lies in a folder is told by the folder: two with files of the same names do not mix.
     place = f"{data.name}-{sha256(bytes(data.resolve())).hexdigest()[:8]}"
     return Order(
-        document=requests.with_static(document, {**own, **typed}),
+        document=forked(requests.with_static(document, {**own, **typed})),
         base_name=path.stem,
         bucket=f"{BUCKET}/{place}",
         role=None,
         output=arguments.state / "sweeps",
         upload=data,
     )
+
+
+def forked(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The request with the tag by which trials are forked; one that the file has stays."""
+    tags = document.get("Tags") or []
+    if any(tag["Key"] == TAG for tag in tags):
+        return {**document}
+    return {**document, "Tags": [*tags, {"Key": TAG, "Value": FORK}]}
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

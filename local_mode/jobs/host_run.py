@@ -19,6 +19,7 @@ from local_mode.instance import checkpoints, opt_ml
 from local_mode.instance.checkpoint_sync import CheckpointSync
 from local_mode.instance.cleaning import remove_tree
 from local_mode.jobs.folder import JobFolder
+from local_mode.jobs.forking import template
 from local_mode.jobs.task import Task
 from local_mode.runners.protocol import ChannelMount, Instance, Launch, Network, SharedFolder, mark
 
@@ -281,6 +282,7 @@ class HostRun:
             entrypoint=algorithm.ContainerEntrypoint,
             arguments=algorithm.ContainerArguments,
             environment={**defaults, **self._task.environment},
+            template=template(self._request, self._task.settings.environment),
             network_isolation=self._request.EnableNetworkIsolation,
             shm_bytes=self._task.settings.shm_bytes,
             pipes=bool(self._piped()),

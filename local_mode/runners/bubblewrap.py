@@ -75,7 +75,7 @@ def options(launch: Launch, overlay: Overlay, *, info_fd: int) -> list[str]:
     outside = _outside(launch)
     command += [*_root(outside), "--dev", "/dev", "--proc", "/proc"]
     command += ["--bind", str(scratch / "tmp"), "/tmp", *_own_opt()]  # noqa: S108  # the job's own
-    for device in _gpu_devices():
+    for device in gpu_devices():
         command += ["--dev-bind", device, device]
     root = launch.job_folder.parents[1]
     command += _without_secrets(root)
@@ -149,5 +149,6 @@ def _with_room(folder: Path) -> list[str]:
     return command
 
 
-def _gpu_devices() -> list[str]:
+def gpu_devices() -> list[str]:
+    """Files by which a program reaches this machine's GPUs."""
     return [str(path) for path in (*sorted(Path("/dev").glob("nvidia*")), Path("/dev/dxg")) if path.exists()]

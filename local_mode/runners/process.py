@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -15,10 +15,13 @@ from trainjob import contract
 from local_mode.errors import RunnerError
 from local_mode.instance.cleaning import remove_tree
 from local_mode.runners import bubblewrap, leftovers, namespace, sandbox, tether
+from local_mode.runners.forked import ForkedInSandbox, ForkedPlain
+from local_mode.runners.forks import ForkServers, Order, Wanted
 from local_mode.runners.overlay import Overlay, make_overlay
 from local_mode.runners.protocol import SCRATCH, Instance, Launch, Network, mark
 from local_mode.runners.stand_in import StandIn, find
 
+_INSIDE = bubblewrap.INSIDE / "venv"
 _LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
 _LINE_BYTES = 1 << 20
 """A line longer than this is handed on in parts: a program must not be able to fill our memory."""
@@ -33,16 +36,19 @@ class ProcessRunner:
     name = "process"
 
     def __init__(
-        self, *, stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why_plain: str, why_no_docker: str = ""
-    ) -> None:
+        self, *, stand_ins: Mapping[str, StandIn], caller: Mapping[str, str], why_plain: str, why_no_docker: str = "",
+        forks: ForkServers | None = None,
+    ) -> None:  # fmt: skip
         """`caller` is the environment of the caller; `why_plain` says why bubblewrap is not used, empty when it is.
 
-        `why_no_docker` says why Docker, which was tried first, is not used; empty when nobody tried.
+        `why_no_docker` says why Docker, which was tried first, is not used; empty when nobody tried. `forks` has
+        processes that jobs may be forked from.
         """
         self._stand_ins = stand_ins
         self._caller = caller
         self._why_plain = why_plain
         self._why_no_docker = why_no_docker
+        self._forks = forks
 
     @property
     def protects_channels(self) -> bool:
@@ -106,42 +112,89 @@ class ProcessRunner:
         return Network(hosts=hosts, key=str(held.pid), close=held.close)
 
     def start(self, launch: Launch) -> Instance:
-        """Start the stand-in's program."""
+        """Start the stand-in's program, as a fork of a process that has its framework where the launch allows that."""
         stand_in = find(self._stand_ins, launch.image)
-        overlay = make_overlay(stand_in, launch.scratch / "venv")
         for folder in (launch.scratch / "tmp", launch.scratch / "home"):
             folder.mkdir()
         if self._why_plain:
-            return self._start_plain(launch, stand_in, overlay)
-        return self._start_sandboxed(launch, stand_in, overlay)
+            leftovers.temporary_folder(launch.job_folder).mkdir(mode=0o700)
+        venv, overlay = launch.scratch / "venv", None
+        if self._forks and (wanted := self._wanted(launch, stand_in)):
+            overlay = self._forks.overlay(wanted, venv)
+            if overlay:
+                try:
+                    fork = self._fork_plain if self._why_plain else self._fork_sandboxed
+                    return fork(self._forks, wanted, launch, overlay)
+                except RunnerError as error:
+                    self._forks.note(f"{error} The job starts without it.")
+        start = self._start_plain if self._why_plain else self._start_sandboxed
+        return start(launch, stand_in, overlay or make_overlay(stand_in, venv))
 
     def _start_sandboxed(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> Instance:
+        # The sandbox's own process carries the job's mark; `env -i` gives the program its own environment instead.
+        environment = self._sandboxed_environment(launch, stand_in, overlay)
+        program = ["env", "-i", *(f"{key}={value}" for key, value in environment.items())]
+        program += _argv(launch, stand_in, _INSIDE / "bin" / "python")
+        return _Sandboxed(self._sandbox(launch, overlay, program))
+
+    def _start_plain(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> Instance:
+        # The tether runs in our own Python, then becomes the program: a process id, a parent, no shell.
+        command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
+        command += _argv(launch, stand_in, overlay.python)
+        environment = self._plain_environment(launch, stand_in, overlay)
+        return _Plain(_popen(command, environment), launch.job_folder, _base_entry(launch.opt_ml))
+
+    def _wanted(self, launch: Launch, stand_in: StandIn) -> Wanted | None:
+        """What the job can be forked from; None where it has to be started by itself."""
+        is_own_program = launch.command == (contract.TRAIN_ARGUMENT,) and stand_in.train[:1] == ("-m",)
+        if launch.template is None or not stand_in.preload or not is_own_program:
+            return None
+        if len(launch.network.hosts) > 1 or bubblewrap.gpu_devices():
+            return None  # several hosts wait for one another in threads, and a GPU's state is lost in a fork
+        base = {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8"}
+        return Wanted(stand_in=stand_in, environment={**base, **stand_in.environment, **launch.template})
+
+    def _fork_sandboxed(self, forks: ForkServers, wanted: Wanted, launch: Launch, overlay: Overlay) -> Instance:
+        made = self._sandbox(launch, overlay, ["sleep", "infinity"])
+        try:
+            number, handle = made.first()
+            environment = self._sandboxed_environment(launch, wanted.stand_in, overlay)
+            fork = forks.fork(wanted, _order(launch, wanted, environment, _INSIDE, first=number, handle=handle))
+        except BaseException:
+            made.close()
+            raise
+        return ForkedInSandbox(fork, made)
+
+    def _fork_plain(self, forks: ForkServers, wanted: Wanted, launch: Launch, overlay: Overlay) -> Instance:
+        environment = self._plain_environment(launch, wanted.stand_in, overlay)
+        fork = forks.fork(wanted, _order(launch, wanted, environment, overlay.folder))
+        base = _base_entry(launch.opt_ml)
+
+        def end_others() -> None:
+            leftovers.kill_processes(base)
+
+        return ForkedPlain(fork, end_others, lambda: _remove_temporary(launch.job_folder))
+
+    def _sandbox(self, launch: Launch, overlay: Overlay, program: Sequence[str]) -> sandbox.Sandbox:
         hosts = Path("/etc/hosts").read_text(encoding="utf-8") if Path("/etc/hosts").is_file() else ""
         (launch.scratch / "hosts").write_text(f"{hosts}\n{_addresses(launch.network.hosts)}", encoding="utf-8")
-        inside = bubblewrap.INSIDE / "venv" / "bin"
-        environment = self._environment(launch, stand_in, (inside, overlay.parent_bin), home=bubblewrap.INSIDE / "home")
-        # The sandbox's own process carries the job's mark; `env -i` gives the program its own environment instead.
-        program = ["env", "-i", *(f"{key}={value}" for key, value in environment.items())]
-        program += _argv(launch, stand_in, inside / "python")
         entering = namespace.entering(int(launch.network.key)) if launch.network.key else []
 
         def options(info_fd: int) -> list[str]:
             return [*entering, *bubblewrap.options(launch, overlay, info_fd=info_fd)]
 
-        return _Sandboxed(sandbox.start(options, program, self._marked(launch.job_folder)))
+        return sandbox.start(options, program, self._marked(launch.job_folder))
 
-    def _start_plain(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> Instance:
-        temporary = leftovers.temporary_folder(launch.job_folder)
-        temporary.mkdir(mode=0o700)
-        environment = {
+    def _sandboxed_environment(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> dict[str, str]:
+        bins = (_INSIDE / "bin", overlay.parent_bin)
+        return self._environment(launch, stand_in, bins, home=bubblewrap.INSIDE / "home")
+
+    def _plain_environment(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> dict[str, str]:
+        return {
             **self._environment(launch, stand_in, (overlay.bin, overlay.parent_bin), home=launch.scratch / "home"),
-            "TMPDIR": str(temporary),
+            "TMPDIR": str(leftovers.temporary_folder(launch.job_folder)),
             contract.BASE_DIR: str(launch.opt_ml),
         }
-        # The tether runs in our own Python, then becomes the program: a process id, a parent, no shell.
-        command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid())]
-        command += _argv(launch, stand_in, overlay.python)
-        return _Plain(_popen(command, environment), launch.job_folder, _base_entry(launch.opt_ml))
 
     def _marked(self, job_folder: Path) -> dict[str, str]:
         """The environment of bubblewrap itself."""
@@ -268,6 +321,21 @@ def _addresses(hosts: tuple[str, ...]) -> str:
 def _base_entry(opt_ml: Path) -> str:
     """The environment entry that every process of a plain job inherits."""
     return f"{contract.BASE_DIR}={opt_ml}"
+
+
+def _order(
+    launch: Launch, wanted: Wanted, environment: Mapping[str, str], prefix: Path, *, first: int = 0,
+    handle: int | None = None,
+) -> Order:  # fmt: skip
+    return Order(
+        module=wanted.stand_in.train[1],
+        arguments=wanted.stand_in.train[2:],
+        environment=environment,
+        prefix=prefix,
+        mark=_base_entry(launch.opt_ml),
+        first=first,
+        handle=handle,
+    )
 
 
 def _argv(launch: Launch, stand_in: StandIn, python: Path) -> list[str]:

@@ -75,6 +75,9 @@ class Launch:
     arguments: tuple[str, ...] | None = None
     """Replaces the word `train`; None leaves that, unless `entrypoint` is set."""
     environment: Mapping[str, str]
+    template: Mapping[str, str] | None = None
+    """What of `environment` the job has in common with others that may be forked from one process, which has imported
+    what they need; None for a job that is to be started by itself."""
     network_isolation: bool = False
     shm_bytes: int
     """Size of /dev/shm."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import IO, cast
 
 from local_mode.errors import RunnerError
@@ -26,6 +27,18 @@ class Sandbox:
         """`first` is a handle of the sandbox's PID 1, None when it has ended already."""
         self.process = process
         self._first = first
+
+    def first(self) -> tuple[int, int]:
+        """The number of its PID 1, seen from here, and a handle of it.
+
+        Raises:
+            RunnerError: it has ended.
+        """
+        if self._first is not None:
+            _, _, told = Path(f"/proc/self/fdinfo/{self._first}").read_text().partition("\nPid:")
+            if int(told.split()[0]) > 0:
+                return int(told.split()[0]), self._first
+        raise RunnerError("The sandbox ended before a job was in it.")
 
     def send(self, number: signal.Signals) -> bool:
         """Signal PID 1; whether there ever was one to signal."""

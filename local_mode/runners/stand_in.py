@@ -9,7 +9,7 @@ from typing import Any
 
 from local_mode.errors import StandInError
 
-_KEYS = {"interpreter": str, "python_path": list, "environment": dict, "train": list}
+_KEYS = {"interpreter": str, "python_path": list, "environment": dict, "train": list, "preload": str}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,8 @@ class StandIn:
     """What the image's ENV would set."""
     train: tuple[str, ...]
     """Arguments of the interpreter that the word `train` stands for."""
+    preload: str = ""
+    """MODULE:FUNCTION that imports what programs need into a process that jobs are forked from; empty for none."""
 
 
 def read_stand_ins(path: Path) -> dict[str, StandIn]:
@@ -91,11 +93,11 @@ def _stand_in(where: str, entry: Any) -> StandIn:
     if not isinstance(entry, dict) or set(entry) - set(_KEYS) or not {"interpreter", "train"} <= set(entry):
         seen = sorted(entry) if isinstance(entry, dict) else entry
         raise StandInError(
-            f"{where} has {seen}; it needs interpreter and train; python_path, environment are optional."
+            f"{where} has {seen}; it needs interpreter and train; python_path, environment and preload are optional."
         )
     for key, kind in _KEYS.items():
         values = entry.get(key, kind())
-        items = values.values() if isinstance(values, dict) else values
+        items = values.values() if isinstance(values, dict) else values  # of a text, its letters
         if not isinstance(values, kind) or not all(isinstance(item, str) for item in items):
             raise StandInError(f"{where}: {key} is {values!r}; it must be a {kind.__name__} of strings.")
     return StandIn(
@@ -103,4 +105,5 @@ def _stand_in(where: str, entry: Any) -> StandIn:
         python_path=tuple(Path(folder).absolute() for folder in entry.get("python_path", ())),
         environment=dict(entry.get("environment", {})),
         train=tuple(entry["train"]),
+        preload=entry.get("preload", ""),
     )

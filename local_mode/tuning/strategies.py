@@ -31,7 +31,9 @@ def choose(plan: Plan, trials: Sequence[Trial], parents: Sequence[Seen], seed: i
 
     seen = [*parents, *(trial.seen() for trial in mine)]
     chosen = random.Random(f"{seed} {number}").randrange(1 << 32)  # noqa: S311  # nothing is kept secret by it
-    values = suggest(definition.space, seen, maximize=definition.objective.maximize, seed=chosen)
+    # Hyperband has many trials early, and stops those that a guess would lose little by.
+    told = 2 if plan.strategy == "Bayesian" else 1
+    values = suggest(definition.space, seen, maximize=definition.objective.maximize, seed=chosen, told=told)
     return index, random_values(definition.space, seed, number, taken) if values in taken else values
 
 

@@ -46,17 +46,19 @@ def make_image(client, base):
         container.remove(force=True, v=True)
 
 
-def process_runner(why_plain):
+def process_runner(why_plain, forks=None):
     entries = {
         image: StandIn(
             interpreter=Path(entry["interpreter"]),
             python_path=tuple(map(Path, entry["python_path"])),
             environment=entry["environment"],
             train=tuple(entry["train"]),
+            preload=entry["preload"],
         )
         for image, entry in stand_ins().items()
     }
-    return ProcessRunner(stand_ins=entries, caller={"PIP_CERT": "/some/ca.pem", "SECRET": "no"}, why_plain=why_plain)
+    caller = {"PIP_CERT": "/some/ca.pem", "SECRET": "no"}
+    return ProcessRunner(stand_ins=entries, caller=caller, why_plain=why_plain, forks=forks)
 
 
 @pytest.fixture(scope="module", params=["docker", "bubblewrap", "plain"])

@@ -37,6 +37,7 @@ def stand_ins(python=sys.executable):
             "python_path": [str(PROGRAM)],
             "environment": {"FROM_IMAGE": "yes"},
             "train": ["-m", "contract_job"],
+            "preload": "contract_preload:load",
         }
     }
 
@@ -101,6 +102,8 @@ class Lab:
     count: int = 0
     s3: object = None
     """Serves s3:// places of its jobs."""
+    tags: tuple = ()
+    """Of every job."""
 
     @property
     def root(self):
@@ -108,6 +111,8 @@ class Lab:
 
     def start(self, act, *, grace=30.0, choose=(), **fields):
         self.count += 1
+        if self.tags:
+            fields["Tags"] = [*self.tags, *fields.get("Tags", ())]
         request = parse(document(f"job-{self.count}", act, self.folder, **fields))
         recorder = Recorder()
         settings = Settings(

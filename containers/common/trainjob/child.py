@@ -8,11 +8,26 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Protocol
 
 from trainjob.contract import EXIT_FAILURE
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Child(Protocol):
+    """What the launcher asks of a program that it started."""
+
+    stderr: IO[bytes] | None
+
+    def wait(self) -> int:
+        """Its exit code; -n after signal n."""
+        ...
+
+    def send_signal(self, number: int) -> None:
+        """Signal it; nothing when its end is known."""
+        ...
 
 
 def start(
@@ -32,7 +47,7 @@ def start(
     """
     child: subprocess.Popen[bytes] | None = None
     try:
-        with _held(_STOPS) as mine:
+        with held() as mine:
             child = subprocess.Popen(
                 argv,
                 env=environ,
@@ -49,9 +64,9 @@ def start(
 
 
 @contextmanager
-def _held(numbers: Iterable[int]) -> Iterator[set[int]]:
-    """Signals wait to its end, and the mask of before: what a handler raises amid a fork, Python only prints."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+def held() -> Iterator[set[int]]:
+    """Stops wait to its end, and the mask of before: what a handler raises amid a fork, Python only prints."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield mask
     finally:
@@ -59,17 +74,18 @@ def _held(numbers: Iterable[int]) -> Iterator[set[int]]:
 
 
 def _before_exec(mask: Iterable[int]) -> Callable[[], None]:
-    die_with_parent = _die_with_parent()
+    ask = die_with_parent()
 
     def before_exec() -> None:
-        if die_with_parent:
-            die_with_parent()
+        if ask:
+            ask()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     return before_exec
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
+    """What a child of this process is to call first, to end with it; None where no system call does that."""
     if sys.platform != "linux":
         return None
     # Loaded before the fork: the child must not.

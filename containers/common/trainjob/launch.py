@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NoReturn
 
-from trainjob import child, environment, failure, hosts, local_ranks, script_mode
+from trainjob import child, environment, failure, forked, hosts, local_ranks, script_mode
 from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, HP_TORCH_DISTRIBUTED
 from trainjob.environment import JobEnvironment
 from trainjob.errors import EntryPointError
@@ -27,7 +27,7 @@ from trainjob.stop import StopRequested
 PROGRAMS = "TRAINJOB_PROGRAMS"
 """Environment variable: the package that holds the built-in programs, modules called `train_<dataset>`."""
 _DEFAULT_DATASET, _PREFIX = "cifar10", "train_"
-_SHORT_WAITS = {"GOMP_SPINCOUNT": "3000"}
+SHORT_WAITS = {"GOMP_SPINCOUNT": "3000"}
 """How often a waiting OpenMP thread looks before it sleeps; the job's own setting wins. GNU's default of 300,000
 starves the others as soon as anything else runs on their cores: 50 s instead of 6 s for an epoch of a small network
 on 2 busy ones. Never to spin costs a third of the speed on idle ones."""
@@ -39,8 +39,14 @@ def main() -> NoReturn:
 
     By os._exit: the toolkit's `train` turns every exit code a hook raises into 0.
     """
-    relay = Relay()
-    code = _attempt(relay)
+    program: forked.Program | None = None
+    try:
+        code = _attempt(Relay())
+    except forked.Program as here:
+        program = here
+    if program:  # this process is no launcher any more, and what it ends with is no exception's context
+        program.run()
+        sys.exit()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -56,30 +62,50 @@ def choose(env: JobEnvironment, environ: Mapping[str, str]) -> Command:
     script = script_mode.program(env, environ)
     if script:
         return script_mode.prepare(env, script, environ)
-    package = environ.get(PROGRAMS)
-    if not package:
+    name = package(environ)
+    dataset = plain(env.hyperparameters.get(DATASET, _DEFAULT_DATASET))
+    known = datasets(name)
+    if dataset not in known:
+        raise EntryPointError(
+            f"There is no program for the data set '{dataset}' in {name}; "
+            f"set the hyperparameter '{DATASET}' to one of: {', '.join(known) or 'none'}."
+        )
+    return Command(argv=(sys.executable, "-m", module(name, dataset)), environ=environ)
+
+
+def package(environ: Mapping[str, str]) -> str:
+    """The package of the image's own programs.
+
+    Raises:
+        EntryPointError: Nothing names one.
+    """
+    name = environ.get(PROGRAMS)
+    if not name:
         raise EntryPointError(
             f"The job names no script and {PROGRAMS} is not set; set it to the package that holds the programs "
             "(such as pytorch_job), or name a script by the hyperparameter sagemaker_program."
         )
-    dataset = plain(env.hyperparameters.get(DATASET, _DEFAULT_DATASET))
-    known = _datasets(package)
-    if dataset not in known:
-        raise EntryPointError(
-            f"There is no program for the data set '{dataset}' in {package}; "
-            f"set the hyperparameter '{DATASET}' to one of: {', '.join(known) or 'none'}."
-        )
-    return Command(argv=(sys.executable, "-m", f"{package}.{_PREFIX}{dataset}"), environ=environ)
+    return name
 
 
-def _datasets(package: str) -> list[str]:
+def module(package: str, dataset: str) -> str:
+    """The program for a data set."""
+    return f"{package}.{_PREFIX}{dataset}"
+
+
+def datasets(package: str) -> list[str]:
+    """Those that a package has programs for.
+
+    Raises:
+        EntryPointError: There is no such package.
+    """
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
         spec = None
     if spec is None or spec.submodule_search_locations is None:
         raise EntryPointError(f"{PROGRAMS} is '{package}', which is no package here; install it or correct the name.")
-    names = [module.name for module in pkgutil.iter_modules(spec.submodule_search_locations)]
+    names = [found.name for found in pkgutil.iter_modules(spec.submodule_search_locations)]
     return sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
 
 
@@ -117,8 +143,11 @@ def _local_ranks(env: JobEnvironment, command: Command) -> int:
 
 
 def _run(command: Command, relay: Relay, env: JobEnvironment) -> int:
+    # What was installed for a script may be another version of what is imported here.
+    can_fork = forked.fits(command.argv) and not command.installs and len(env.hosts) == 1
+    start = forked.start if can_fork else child.start
     try:
-        program = child.start(command.argv, {**_SHORT_WAITS, **command.environ}, command.folder)
+        program = start(command.argv, {**SHORT_WAITS, **command.environ}, command.folder)
     except (OSError, ValueError) as error:
         raise EntryPointError(f"'{command.argv[0]}' cannot be started: {error}; check that it is installed.") from error
     relay.watch(program)

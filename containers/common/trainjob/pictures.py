@@ -114,6 +114,11 @@ def contact_sheet(
     return True
 
 
+def preload() -> None:
+    """Import what draws, where it is installed, for processes that are forked from this one."""
+    _figure(1, 1)
+
+
 def _figure(width: float, height: float) -> "Figure | None":
     """An empty figure, sizes in inches; None, after a warning, where matplotlib is not installed."""
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # while it is imported, it tells of its font cache

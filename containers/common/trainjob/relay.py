@@ -1,11 +1,11 @@
 """Signals of the container's first process, handed on to its child; only that process gets the platform's SIGTERM."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from trainjob.child import Child
 from trainjob.contract import STOP_GRACE_SECONDS
 from trainjob.stop import StopRequested
 
@@ -26,7 +26,7 @@ class Relay:
         """Why the child cannot go on, and was ended, though it did nothing wrong."""
         self.early: list[int] = []
         """Signals that came before there was a child, in order."""
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._interruptible = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -43,7 +43,7 @@ class Relay:
         finally:
             self._interruptible = False
 
-    def watch(self, child: subprocess.Popen[bytes]) -> None:
+    def watch(self, child: Child) -> None:
         """Hand signals on to this child from now on."""
         self._child = child
         # A signal between these lines goes to the child at once, one before them waits in the list: none is lost.

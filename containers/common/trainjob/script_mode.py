@@ -29,6 +29,8 @@ class Command:
     environ: Mapping[str, str]
     folder: Path | None = None
     """Where it runs; None for where the launcher runs."""
+    installs: bool = False
+    """Whether packages were installed for it."""
 
 
 def program(env: JobEnvironment, environ: Mapping[str, str]) -> str | None:
@@ -51,7 +53,7 @@ def prepare(env: JobEnvironment, script: str, environ: Mapping[str, str]) -> Com
             f"The code in {code} holds no '{script}', only: {held}. Give {contract.HP_PROGRAM} relative to its root."
         )
     start = _interpreter(code, script, is_package=is_package)
-    _install(code, environ, is_package=is_package)
+    installs = _install(code, environ, is_package=is_package)
     python_path = os.pathsep.join(filter(None, (str(code), environ.get("PYTHONPATH"))))
     # Unbuffered, because a script's print() into a pipe would else reach the log only at its end.
     variables = {"PYTHONUNBUFFERED": "1", **environ, **sm_variables.variables(env, script, environ)}
@@ -59,6 +61,7 @@ def prepare(env: JobEnvironment, script: str, environ: Mapping[str, str]) -> Com
         argv=(*start, *sm_variables.arguments(env)),
         environ={**variables, "PYTHONPATH": python_path},
         folder=code,
+        installs=installs,
     )
 
 
@@ -172,11 +175,12 @@ def _shebang(script: Path) -> tuple[str, ...]:
     return tuple(word.strip() for word in words) or ("/bin/sh",)
 
 
-def _install(code: Path, environ: Mapping[str, str], *, is_package: bool) -> None:
+def _install(code: Path, environ: Mapping[str, str], *, is_package: bool) -> bool:
+    """Install what the code needs; whether that was anything."""
     requirements = code / "requirements.txt"
     wanted = [*(["."] if is_package else []), *(["-r", requirements.name] if requirements.is_file() else [])]
     if not wanted:
-        return
+        return False
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *wanted]
     installer = child.start(pip, environ, code)
     try:
@@ -193,3 +197,4 @@ def _install(code: Path, environ: Mapping[str, str], *, is_package: bool) -> Non
             f"`pip install {' '.join(wanted)}` failed for the code in {code}: {' '.join(errors[-3:])} "
             "Check the names and versions, and that a package index can be reached from here."
         )
+    return True

@@ -9,6 +9,8 @@ import errno
 import hashlib
 import json
 import os
+import random
+import resource
 import signal
 import socket
 import stat
@@ -452,6 +454,50 @@ def leave_child():
     """Leave a process behind that has a session of its own and our stdout."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     report(child=child.pid)
+
+
+def leave_fork():
+    """Leave a process behind that never became another program and has a session of its own."""
+    if (child := os.fork()) == 0:
+        os.setsid()
+        time.sleep(60)
+        os._exit(0)
+    report(child=child)
+
+
+def look_closely():
+    """What the kernel and the interpreter have for a program beside its files and variables."""
+    wanted = (
+        "Uid",
+        "Gid",
+        "Groups",
+        "CapEff",
+        "CapPrm",
+        "CapInh",
+        "NoNewPrivs",
+        "Seccomp",
+        "SigIgn",
+        "SigBlk",
+        "SigCgt",
+    )
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    job = os.environ["TRAINING_JOB_NAME"]
+    report(
+        kernel={name: status[name] for name in wanted},
+        limits=[resource.getrlimit(number) for number in range(16)],
+        mask=os.umask(0),
+        cwd=str(Path.cwd()),
+        open=sorted(int(path.name) for path in Path("/proc/self/fd").iterdir())[:-1],
+        leads_group=os.getpgid(0) == os.getpid() == os.getsid(0),
+        threads=len(list(Path("/proc/self/task").iterdir())),
+        namespaces={path.name: path.readlink().name.partition(":")[0] for path in Path("/proc/self/ns").iterdir()},
+        sees_others=len([path for path in Path("/proc").iterdir() if path.name.isdigit()]) < 10,
+        python=[sys.executable.replace(job, "JOB"), sys.prefix.replace(job, "JOB"), sys.argv[1:], __name__],
+        path=[place.replace(job, "JOB") for place in sys.path if place],
+        can_write_root=can_write(Path("/usr")),
+        preloaded=hasattr(sys, "contract_preloaded"),
+        random=random.random(),
+    )
 
 
 def checkpoints():

@@ -115,6 +115,21 @@ def test_bayesian_search_needs_half_the_trials_of_random_search():
     assert searched > drawn
 
 
+def test_bayesian_search_tells_of_each_trial_twice_and_hyperband_once():
+    told = {}
+    for strategy in ("Bayesian", "Hyperband"):
+        wanted = plan(changed({f"{CONFIG}.Strategy": strategy}))
+        space, goal = wanted.definitions[0].space, wanted.definitions[0].objective
+        trials = run(plan(changed({f"{CONFIG}.Strategy": "Random"})), 12, worth=lambda values: float(len(str(values))))
+        _, values = choose(wanted, trials, [], 3)
+        seed = random.Random(f"3 {len(trials) + 1}").randrange(1 << 32)
+        seen = [trial.seen() for trial in trials]
+        told[strategy] = [
+            times for times in (1, 2) if values == suggest(space, seen, maximize=goal.maximize, seed=seed, told=times)
+        ]
+    assert told == {"Bayesian": [2], "Hyperband": [1]}
+
+
 def test_search_minds_failures_running_and_stopped_trials_and_skips_foreign_values():
     good = [Seen(values={"rate": "0.01", "drop": "0.3", "optimizer": "adam"}, objective=0.9)] * 6
     odd = [

@@ -37,8 +37,18 @@ def test_without_arguments_it_is_the_workshops_plan(data: Path, tmp_path: Path):
     limits = made.document["HyperParameterTuningJobConfig"]["ResourceLimits"]
     assert limits == {"MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 2}
     assert made.document["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"] == "pytorch"
+    assert made.document["Tags"] == [{"Key": "local_mode:start", "Value": "fork"}]
     assert made.upload == data.resolve()
     assert made.bucket.startswith("s3://local-tune/cifar10-")
+
+
+def test_trials_are_forked_unless_the_file_says_otherwise():
+    assert local_tune.forked({"Tags": [{"Key": "a", "Value": "b"}]})["Tags"] == [
+        {"Key": "a", "Value": "b"},
+        {"Key": "local_mode:start", "Value": "fork"},
+    ]
+    alone = {"Tags": [{"Key": "local_mode:start", "Value": "alone"}]}
+    assert local_tune.forked(alone) == alone
 
 
 def test_static_hyperparameters_and_another_file_can_be_given(data: Path, tmp_path: Path):

@@ -401,4 +401,4 @@ def test_datasets_are_found_by_the_names_of_the_modules(job: Job, monkeypatch: p
     job.program("", "a")
     (job.programs / "some_job" / "models.py").touch()
     monkeypatch.syspath_prepend(job.programs)
-    assert launch._datasets("some_job") == ["a", "b"]
+    assert launch.datasets("some_job") == ["a", "b"]

@@ -1,0 +1,172 @@
+"""What a sweep's trial costs beside its training: started by itself, and forked from a process with its framework.
+
+    make bench/trial_overhead
+
+Each trial is a whole job of the process runner, of the image's own program, for two epochs of a few drawn images.
+`torch_overhead_s` and `tensorflow_overhead_s` are those of forked ones: from the creation of the job to the program's
+first line, what its first epoch takes longer than its second (tracing, mostly), and from the program's end to the
+final status. What the program does after its last epoch is not in it: saving a model and drawing pictures is
+`..._after_training_s`. `torch_both_cores` is how much longer two trials at once take than one, 2 being no gain.
+"""
+
+import os
+import re
+import statistics
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from benchmarks.rounds import Target, measure, parser, ratio, report
+from local_mode.jobs.create import create
+from local_mode.jobs.forking import FORK, TAG
+from local_mode.jobs.rules import parse
+from local_mode.jobs.task import Settings
+from local_mode.runners import bubblewrap
+from local_mode.runners.forks import ForkServers
+from local_mode.runners.process import ProcessRunner
+from local_mode.runners.stand_in import read_stand_ins
+from scripts.datasets.drawing import draw
+from scripts.local_job import LocalJob, build_request, made_ready
+
+IMAGES = {"pytorch": 4_000, "keras": 256}
+"""A second or so an epoch on two quiet cores."""
+EPOCHS = 2
+CHANNELS = ("train", "validation")
+END_SECONDS = 600.0
+SHM_BYTES = 64 << 20
+FRAMEWORKS = {"torch": "pytorch", "tensorflow": "keras"}
+TARGETS = {
+    "torch_overhead_s": Target(most=0.1),
+    "tensorflow_overhead_s": Target(most=0.7),
+    "torch_both_cores": Target(most=1.5),
+}
+_EPOCH = re.compile(rb"^epoch=\d+ seconds=([0-9.]+)")
+
+
+@dataclass
+class Times:
+    """A listener that knows when what was said; seconds since its making."""
+
+    begun: float = field(default_factory=time.perf_counter)
+    lines: list[float] = field(default_factory=list)
+    epochs: list[float] = field(default_factory=list)
+    """Seconds of each, as the program tells."""
+    last_epoch: float = 0.0
+    ends: float = 0.0
+
+    def line(self, text: bytes, host: str) -> None:
+        """Take a line."""
+        now = time.perf_counter() - self.begun
+        self.lines.append(now)
+        if found := _EPOCH.match(text):
+            self.epochs.append(float(found[1]))
+            self.last_epoch = now
+
+    def status(self, secondary: str, message: str) -> None:
+        """The program has ended when its results are uploaded."""
+        if secondary == "Uploading":
+            self.ends = time.perf_counter() - self.begun
+
+    def progress(self, channel: str, epoch: int, bytes_sent: int, host: str) -> None:
+        """Drop it."""
+
+    def metric(self, name: str, value: float, at: float) -> None:
+        """Drop it."""
+
+    def note(self, text: str) -> None:
+        """Drop it."""
+
+
+class Trials:
+    """Jobs of one folder."""
+
+    def __init__(self, folder: Path, forks: ForkServers) -> None:
+        self._folder, self._forks, self._numbers = folder, forks, count()
+        self.after: dict[str, list[float]] = {}
+        """What programs do after their last epoch, by framework."""
+        for framework, images in IMAGES.items():
+            for seed, name in enumerate(CHANNELS):
+                (folder / framework / name).mkdir(parents=True)
+                (folder / framework / name / "batch.bin").write_bytes(draw(images // (1 + 3 * seed), seed).tobytes())
+            made_ready(framework, "process", None, folder)
+        self._stand_ins = read_stand_ins(folder / "stand-ins.json")
+
+    def overhead(self, framework: str, *, forked: bool) -> float:
+        """Of one trial, in seconds."""
+        times = Times()
+        whole = self._run(framework, times, forked=forked)
+        first, second = times.epochs
+        self.after.setdefault(framework, []).append(times.ends - times.last_epoch)
+        return times.lines[0] + max(0.0, first - second) + whole - times.ends
+
+    def whole(self, framework: str, *, at_once: int) -> float:
+        """Seconds until so many forked trials, begun together, have ended."""
+        threads = [
+            threading.Thread(target=self._run, args=(framework, Times()), kwargs={"forked": True})
+            for _ in range(at_once)
+        ]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(END_SECONDS)
+        return time.perf_counter() - start
+
+    def _run(self, framework: str, times: Times, *, forked: bool) -> float:
+        """Run one; its seconds."""
+        job = LocalJob(
+            framework=framework,
+            label="trial",
+            input_mode="Pipe",
+            channels={name: self._folder / framework / name for name in CHANNELS},
+            hyperparameters={"epochs": str(EPOCHS)},
+            state=self._folder,
+        )
+        document = build_request(job, f"trial-{next(self._numbers)}")
+        document["Tags"] = [{"Key": TAG, "Value": FORK}] if forked else []
+        runner = ProcessRunner(
+            stand_ins=self._stand_ins, caller=dict(os.environ), why_plain=bubblewrap.why_not(), forks=self._forks
+        )
+        settings = Settings(shm_bytes=SHM_BYTES, grace_seconds=30, region="us-east-1")
+        started = create(parse(document), runner=runner, root=self._folder, console=times, settings=settings)
+        if not started.wait(END_SECONDS):
+            started.kill()
+        described = started.describe()
+        if described["TrainingJobStatus"] != "Completed":
+            raise RuntimeError(f"{framework}: {described.get('FailureReason', described['TrainingJobStatus'])}")
+        return time.perf_counter() - times.begun
+
+
+def main() -> None:
+    """Run the rounds and print the figures."""
+    arguments = parser("What a trial costs beside its training.").parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        forks = ForkServers(Path(scratch) / "fork-servers", print, idle_seconds=END_SECONDS)
+        try:
+            trials = Trials(Path(scratch), forks)
+            contestants = {}
+            for name, framework in FRAMEWORKS.items():
+                trials.overhead(framework, forked=True)  # the first one waits for the server
+                contestants[f"{name}_forked_s"] = partial(trials.overhead, framework, forked=True)
+                contestants[f"{name}_alone_s"] = partial(trials.overhead, framework, forked=False)
+            contestants["torch_one_s"] = partial(trials.whole, "pytorch", at_once=1)
+            contestants["torch_two_s"] = partial(trials.whole, "pytorch", at_once=2)
+            figures = measure(contestants, arguments.rounds)
+        finally:
+            forks.close()
+    values = {f"{name}_overhead_s": statistics.median(figures[f"{name}_forked_s"]) for name in FRAMEWORKS}
+    after = {f"{name}_after_training_s": statistics.median(trials.after[key]) for name, key in FRAMEWORKS.items()}
+    ratios = {
+        "torch_forked_vs_alone": ratio(figures, "torch_forked_s", "torch_alone_s"),
+        "tensorflow_forked_vs_alone": ratio(figures, "tensorflow_forked_s", "tensorflow_alone_s"),
+        "torch_both_cores": ratio(figures, "torch_two_s", "torch_one_s"),
+    }
+    report("trial_overhead", "seconds a trial", figures, ratios, TARGETS, check=arguments.check, **values, **after)
+
+
+if __name__ == "__main__":
+    main()

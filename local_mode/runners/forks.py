@@ -1,0 +1,305 @@
+"""Processes from which jobs are forked, each with a framework imported once; their owner's side. See `fork_server`."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from local_mode.errors import LocalModeError, RunnerError
+from local_mode.instance.cleaning import remove_tree
+from local_mode.runners import fork_server
+from local_mode.runners.overlay import Overlay, make_overlay
+from local_mode.runners.stand_in import StandIn
+
+_READY_SECONDS = 120.0
+"""To import a framework, on a machine that is busy."""
+_START_SECONDS = 20.0
+"""To fork."""
+_IDLE_SECONDS = 60.0
+"""Without a job; then a server ends."""
+_MOST = 3
+"""Servers at a time: each holds a framework in memory."""
+_MARK_BYTES = 4096
+_KILLED = 128 + signal.SIGKILL
+_LINE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a job is to be forked from."""
+
+    stand_in: StandIn
+    environment: Mapping[str, str]
+    """What the framework finds when it is imported."""
+
+    @property
+    def key(self) -> str:
+        """The same for what can be forked from one server."""
+        return repr((self.stand_in, sorted(self.environment.items())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A job to be forked."""
+
+    module: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    prefix: Path
+    """Of its own virtual environment, where it sees it."""
+    mark: str
+    """Entry of the environment by which others find its processes."""
+    first: int = 0
+    """The first process of its sandbox, and a handle of that; none outside of one."""
+    handle: int | None = None
+
+
+class Fork:
+    """A job that was forked; its output and its end are here, and what surrounds it is somebody else's."""
+
+    def __init__(self, report: socket.socket, output: int, handle: int) -> None:
+        self._report = report
+        self._handle: int | None = handle
+        self._output = os.fdopen(output, "rb")
+        self._code: int | None = None
+
+    def log_lines(self) -> Iterator[bytes]:
+        """Lines as they come."""
+        yield from iter(lambda: self._output.readline(_LINE_BYTES), b"")
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal it; nothing when it has ended."""
+        if self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
+
+    def wait(self, timeout: float) -> int | None:
+        """The exit code, as a shell counts it."""
+        if self._code is None and select.select([self._report], [], [], timeout)[0]:
+            said = _received(self._report)
+            code = int(said) if said else -signal.SIGKILL  # its keeper is gone, and so is the job
+            self._code = code if code >= 0 else 128 - code
+        return self._code
+
+    def close(self) -> None:
+        """Let it go; it has ended. A second time changes nothing."""
+        self._report.close()
+        self._output.close()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+class ForkServers:
+    """All of one endpoint. Safe to use from several threads. `close` must follow."""
+
+    def __init__(self, folder: Path, note: Callable[[str], None], *, idle_seconds: float = _IDLE_SECONDS) -> None:
+        """`folder` is this object's alone; what lies there was left by one that was killed."""
+        self._idle_seconds = idle_seconds
+        self._folder, self.note = folder, note
+        self._lock = threading.Lock()
+        self._servers: dict[str, _Server] = {}
+        self._refused: set[str] = set()
+        """What no server starts for."""
+        self._closing = False
+        remove_tree(folder)
+
+    def overlay(self, wanted: Wanted, folder: Path) -> Overlay | None:
+        """A job's own virtual environment, where there is a server for it now; None, and the reason noted, where not.
+
+        The first job of its kind waits until the server has imported all.
+        """
+        server = self._server(wanted)
+        if server is None:
+            return None
+        try:
+            return server.overlay(folder)
+        except LocalModeError as error:
+            with self._lock:
+                self._refused.add(wanted.key)
+            self.note(f"{error} Jobs start without it.")
+        except OSError as error:
+            remove_tree(folder)
+            self.note(f"a fork server ended, the job starts without it: {error.strerror}")
+        return None
+
+    def fork(self, wanted: Wanted, order: Order) -> Fork:
+        """Start a job.
+
+        Raises:
+            RunnerError: the server is gone or does not fork.
+        """
+        server = self._server(wanted)
+        if server is None:
+            raise RunnerError("local_mode is ending and starts no more jobs; start it again.")
+        return server.fork(order)
+
+    def close(self) -> None:
+        """End all servers, and the jobs that they have."""
+        with self._lock:
+            self._closing = True
+            servers = list(self._servers.values())
+        for server in servers:
+            server.close()
+        remove_tree(self._folder)
+
+    def _server(self, wanted: Wanted) -> "_Server | None":
+        with self._lock:
+            for key in [key for key, server in self._servers.items() if server.has_ended]:
+                self._servers.pop(key).close()
+            if self._closing or wanted.key in self._refused:
+                return None
+            if wanted.key not in self._servers:
+                if len(self._servers) >= _MOST:
+                    self.note(f"{_MOST} fork servers run, which is the most; this job starts without one")
+                    return None
+                self._servers[wanted.key] = _Server(wanted, self._folder, self._idle_seconds)
+            return self._servers[wanted.key]
+
+
+class _Server:
+    """One server, started by the first job that needs it."""
+
+    def __init__(self, wanted: Wanted, above: Path, idle_seconds: float) -> None:
+        self._wanted, self._above, self._idle_seconds = wanted, above, idle_seconds
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._overlay: Overlay | None = None
+        self._folder = Path()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ran and does no more."""
+        process = self._process
+        return process is not None and process.poll() is not None
+
+    def overlay(self, folder: Path) -> Overlay:
+        """A copy of the environment that the server runs in: tens of times faster than to make one.
+
+        Raises:
+            LocalModeError: the server cannot be started.
+        """
+        with self._lock:
+            if self._overlay is None:
+                self._start()
+            made = self._overlay
+        if made is None:
+            raise RunnerError("The fork server is gone.")
+        shutil.copytree(made.folder, folder, symlinks=True)
+        return replace(made, folder=folder)
+
+    def fork(self, order: Order) -> Fork:
+        """Have a job forked.
+
+        Raises:
+            RunnerError: the server is gone or does not fork.
+        """
+        control = self._control
+        if control is None:
+            raise RunnerError("The fork server is gone.")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        read, write = os.pipe()
+        with contextlib.ExitStack() as left:
+            left.callback(os.close, read)
+            left.callback(ours.close)
+            try:
+                with contextlib.ExitStack() as ends:
+                    ends.callback(os.close, write)
+                    ends.callback(theirs.close)
+                    handles = [theirs.fileno(), write, *([] if order.handle is None else [order.handle])]
+                    socket.send_fds(control, [b"job"], handles)
+                ours.sendall(json.dumps(_document(order)).encode() + b"\n")
+                handle = _started(ours)
+            except OSError as error:
+                raise RunnerError(f"The fork server does not answer: {error.strerror or error}.") from None
+            if handle is None:
+                said = os.read(read, _MARK_BYTES).decode(errors="replace").strip().splitlines()
+                raise RunnerError(f"The fork server starts no job: {said[-1] if said else 'no message'}.")
+            left.pop_all()
+        return Fork(ours, read, handle)
+
+    def close(self) -> None:
+        """End it, and every job that it has."""
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+            if self._control is not None:
+                self._control.close()
+                self._control = None
+            self._overlay = None
+            if self._folder.name:
+                remove_tree(self._folder)
+
+    def _start(self) -> None:
+        self._above.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(dir=self._above))
+        overlay = make_overlay(self._wanted.stand_in, self._folder / "venv")
+        (self._folder / "home").mkdir()
+        environment = {
+            **self._wanted.environment,
+            "HOME": str(self._folder / "home"),
+            fork_server.ROOM: " " * _MARK_BYTES,
+        }
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        log = self._folder / "log"
+        with theirs, log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [str(overlay.python), fork_server.__file__, str(theirs.fileno()), self._wanted.stand_in.preload,
+                 str(self._idle_seconds)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd="/",
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C in a terminal is for local_mode
+            )  # fmt: skip
+        ours.settimeout(_READY_SECONDS)
+        try:
+            is_ready = ours.recv(len(fork_server.READY)) == fork_server.READY
+        except OSError:
+            is_ready = False
+        if not is_ready:
+            self._process.kill()
+            self._process.wait()
+            ours.close()
+            said = log.read_text(errors="replace").strip().splitlines()
+            raise RunnerError(f"The fork server does not start: {said[-1] if said else 'no message'}.")
+        ours.settimeout(_START_SECONDS)
+        self._control, self._overlay = ours, overlay
+
+
+def _document(order: Order) -> dict[str, Any]:
+    return {
+        "module": order.module,
+        "arguments": list(order.arguments),
+        "environment": dict(order.environment),
+        "prefix": str(order.prefix),
+        "mark": order.mark,
+        "first": order.first,
+    }
+
+
+def _started(report: socket.socket) -> int | None:
+    """A handle of the job, once it is there; None when it never will."""
+    deadline = time.monotonic() + _START_SECONDS
+    if not select.select([report], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        raise TimeoutError(f"no job within {_START_SECONDS:g} s")
+    _, handles, _, _ = socket.recv_fds(report, len(fork_server.STARTED), 1, socket.MSG_CMSG_CLOEXEC)
+    return handles[0] if handles else None
+
+
+def _received(report: socket.socket) -> bytes:
+    try:
+        return report.recv(16)
+    except ConnectionError:
+        return b""
