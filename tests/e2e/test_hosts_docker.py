@@ -87,7 +87,7 @@ def container_of(host: str, folder: Path, client: "docker.DockerClient") -> Any:
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("victim", ["algo-1", "algo-2"])
+@pytest.mark.parametrize("victim", [pytest.param("algo-1", marks=pytest.mark.soak), "algo-2"])
 def test_killed_container_of_one_host_fails_the_job_within_a_minute_and_names_the_host(
     pytorch_image: str, docker_client: "docker.DockerClient", tmp_path: Path, victim: str
 ):

@@ -44,9 +44,9 @@ def processes_of(state: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_job_interrupted_three_times_trains_as_if_nothing_had_been(tmp_path: Path, framework: str):
-    drill(tmp_path, framework, 3, 0, 2 * JOB_SECONDS)
+@pytest.mark.parametrize(("framework", "count"), [("pytorch", 4), ("keras", 2)])
+def test_job_interrupted_a_few_times_trains_as_if_nothing_had_been(tmp_path: Path, framework: str, count: int):
+    drill(tmp_path, framework, count, 0, 2 * JOB_SECONDS)
 
 
 @pytest.mark.soak
