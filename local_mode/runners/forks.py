@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainjob import contract
+
 from local_mode.errors import LocalModeError, RunnerError
 from local_mode.instance.cleaning import remove_tree
 from local_mode.runners import fork_server
@@ -31,7 +33,6 @@ _IDLE_SECONDS = 60.0
 _MOST = 3
 """Servers at a time: each holds a framework in memory."""
 _MARK_BYTES = 4096
-_KILLED = 128 + signal.SIGKILL
 _LINE_BYTES = 1 << 20
 
 
@@ -88,8 +89,8 @@ class Fork:
         """The exit code, as a shell counts it."""
         if self._code is None and select.select([self._report], [], [], timeout)[0]:
             said = _received(self._report)
-            code = int(said) if said else -signal.SIGKILL  # its keeper is gone, and so is the job
-            self._code = code if code >= 0 else 128 - code
+            # Without its keeper there is no job either.
+            self._code = contract.exit_code(int(said) if said else -signal.SIGKILL)
         return self._code
 
     def close(self) -> None:

@@ -228,7 +228,7 @@ class _Process:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
-        return code if code >= 0 else 128 - code
+        return contract.exit_code(code)
 
     def collect(self) -> None:
         """Nothing to bring: the program wrote to Launch.opt_ml itself."""

@@ -2,7 +2,6 @@
 
 import io
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -38,8 +37,7 @@ def draw(outcome: Outcome, title: str) -> bytes:
     above.set_title(title, fontsize=11)
     below.set_xlim(0, outcome.steps)
     png = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "drill"}):
-        figure.savefig(png, format="png", dpi=_DPI)
+    figure.savefig(png, format="png", dpi=_DPI)
     return png.getvalue()
 
 

@@ -13,7 +13,8 @@ from typing import IO, Protocol
 from trainjob.contract import EXIT_FAILURE
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_STOPS = (signal.SIGTERM, signal.SIGINT)
+STOPS = (signal.SIGTERM, signal.SIGINT)
+"""What a launcher hands on."""
 
 
 class Child(Protocol):
@@ -66,7 +67,7 @@ def start(
 @contextmanager
 def held() -> Iterator[set[int]]:
     """Stops wait to its end, and the mask of before: what a handler raises amid a fork, Python only prints."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield mask
     finally:

@@ -37,6 +37,8 @@ FAILURE_LIMIT = 1024
 """Characters of output/failure that become FailureReason."""
 EXIT_SUCCESS = 0
 EXIT_FAILURE = 1
+SIGNAL_BASE = 128
+"""A program that signal n ended has exit code 128 + n, as a shell counts."""
 
 # --- keys of the three documented config files ----------------------------------------------------
 INPUT_MODE = "TrainingInputMode"
@@ -143,3 +145,8 @@ class Paths:
     def code(self) -> Path:
         """The user's own code in script mode."""
         return self.base / "code"
+
+
+def exit_code(returned: int) -> int:
+    """As a shell counts, of what Python's own calls return: -n after signal n."""
+    return SIGNAL_BASE - returned if returned < 0 else returned

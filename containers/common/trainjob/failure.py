@@ -9,10 +9,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from trainjob.contract import FAILURE_LIMIT
+from trainjob.contract import FAILURE_LIMIT, SIGNAL_BASE
 from trainjob.errors import TrainJobError
 
-_SIGNAL_BASE = 128  # a shell's convention: 128 + n says "died of signal n"
 _CAUSE_LIMIT = 600
 """Characters of an unforeseen error's text, so that some of its traceback still fits."""
 _REASONS = {
@@ -125,7 +124,7 @@ def _named(error: BaseException) -> str:
 
 def _death(exit_code: int) -> str | None:
     try:
-        number = signal.Signals(exit_code - _SIGNAL_BASE)
+        number = signal.Signals(exit_code - SIGNAL_BASE)
     except ValueError:
         return None
     reason = _REASONS.get(number, "see the end of its log")

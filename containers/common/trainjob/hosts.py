@@ -33,31 +33,23 @@ def variables(env: JobEnvironment, interfaces: Sequence[str] | None = None, loca
         local: Processes on each host, of a script for torch.distributed, which is told of them on one host, too. RANK
             is that of the first on this host.
     """
-    count, first = len(env.hosts), port(env)
-    if local:
-        told = {
-            "RANK": str(env.rank * local),
-            "WORLD_SIZE": str(count * local),
-            "LOCAL_RANK": "0",
-            "LOCAL_WORLD_SIZE": str(local),
-            "MASTER_ADDR": env.hosts[0] if count > 1 else "127.0.0.1",
-            "MASTER_PORT": str(first + 1),
-        }
-        return told | (_interface(env, interfaces) if count > 1 else {})
-    if count == 1:
+    count, first, ranks = len(env.hosts), port(env), local or 1
+    if count == 1 and not local:
         return {}
-    # A port for each, as hosts may share a machine, and TensorFlow listens on all its addresses.
-    workers = [f"{host}:{first + 2 + rank}" for rank, host in enumerate(env.hosts)]
     values = {
-        "RANK": str(env.rank),
-        "WORLD_SIZE": str(count),
+        "RANK": str(env.rank * ranks),
+        "WORLD_SIZE": str(count * ranks),
         "LOCAL_RANK": "0",
-        "LOCAL_WORLD_SIZE": "1",
-        "MASTER_ADDR": env.hosts[0],
+        "LOCAL_WORLD_SIZE": str(ranks),
+        "MASTER_ADDR": env.hosts[0] if count > 1 else "127.0.0.1",
         "MASTER_PORT": str(first + 1),
-        "TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": env.rank}}),
     }
-    return values | _interface(env, interfaces)
+    if not local:
+        # A port for each, as hosts may share a machine, and TensorFlow listens on all its addresses.
+        workers = [f"{host}:{first + 2 + rank}" for rank, host in enumerate(env.hosts)]
+        task = {"type": "worker", "index": env.rank}
+        values["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+    return values if count == 1 else values | _interface(env, interfaces)
 
 
 def share(env: JobEnvironment, channel: ChannelConfig) -> Share:

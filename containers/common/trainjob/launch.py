@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from trainjob import child, environment, failure, forked, hosts, local_ranks, script_mode
-from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, HP_TORCH_DISTRIBUTED
+from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, HP_TORCH_DISTRIBUTED, SIGNAL_BASE, exit_code
 from trainjob.environment import JobEnvironment
 from trainjob.errors import EntryPointError
 from trainjob.hyperparameters import DATASET, plain
@@ -31,7 +31,6 @@ SHORT_WAITS = {"GOMP_SPINCOUNT": "3000"}
 """How often a waiting OpenMP thread looks before it sleeps; the job's own setting wins. GNU's default of 300,000
 starves the others as soon as anything else runs on their cores: 50 s instead of 6 s for an epoch of a small network
 on 2 busy ones. Never to spin costs a third of the speed on idle ones."""
-_SIGNAL_BASE = 128  # 128 + n, as a shell reports a death by signal n
 
 
 def main() -> NoReturn:
@@ -128,7 +127,7 @@ def _attempt(relay: Relay) -> int:
         code = _run(command, relay, env)
     except StopRequested:
         print("stopped before the program was started", file=sys.stderr)
-        code = _SIGNAL_BASE + relay.early[0]
+        code = SIGNAL_BASE + relay.early[0]
     except Exception as error:  # noqa: BLE001 - the outermost frame: whatever went wrong becomes an exit code here
         failure.report(error, environment.paths(os.environ).failure)
     if peers:
@@ -153,7 +152,7 @@ def _run(command: Command, relay: Relay, env: JobEnvironment) -> int:
     relay.watch(program)
     with StderrTee(program.stderr) as tee:
         returned = program.wait()
-    code = _SIGNAL_BASE - returned if returned < 0 else returned
+    code = exit_code(returned)
     if code != EXIT_SUCCESS and relay.lost:
         print(f"error: {relay.lost}", file=sys.stderr)
         failure.leave(relay.lost, env.paths.failure)

@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from trainjob import child
-from trainjob.contract import EXIT_SUCCESS
+from trainjob.contract import EXIT_SUCCESS, exit_code
 from trainjob.script_mode import Command
 
 _LOOK_SECONDS = 1.0
-_STOPS = {signal.SIGTERM, signal.SIGINT}
-_SIGNAL_BASE = 128  # 128 + n, as a shell reports a death by signal n
 
 
 def several(command: Command, count: int) -> Command:
@@ -45,12 +43,12 @@ def run(count: int, argv: Sequence[str]) -> int:
     SIGTERM and SIGINT go on to all of them. A rank that fails takes the others along, which may wait for it in a
     collective for ever; not so once they stop, for one may be saving.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_STOPS, signal.SIGCHLD})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*child.STOPS, signal.SIGCHLD})
     ranks = [child.start(argv, environment(os.environ, index, count), None, None, before) for index in range(count)]
     code, stopping = EXIT_SUCCESS, False
     while any(rank.poll() is None for rank in ranks):
-        caught = signal.sigtimedwait({*_STOPS, signal.SIGCHLD}, _LOOK_SECONDS)
-        if caught and caught.si_signo in _STOPS:
+        caught = signal.sigtimedwait({*child.STOPS, signal.SIGCHLD}, _LOOK_SECONDS)
+        if caught and caught.si_signo in child.STOPS:
             stopping = True
             _send(ranks, caught.si_signo)
         code = code or _failed(ranks)
@@ -61,7 +59,7 @@ def run(count: int, argv: Sequence[str]) -> int:
 
 def _failed(ranks: Sequence[subprocess.Popen[bytes]]) -> int:
     codes = [code for rank in ranks if (code := rank.poll())]
-    return 0 if not codes else _SIGNAL_BASE - codes[0] if codes[0] < 0 else codes[0]
+    return exit_code(codes[0]) if codes else EXIT_SUCCESS
 
 
 def _send(ranks: Sequence[subprocess.Popen[bytes]], number: int) -> None:
