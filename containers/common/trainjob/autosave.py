@@ -13,7 +13,12 @@ from typing import Any, BinaryIO
 
 from trainjob import checkpoint
 from trainjob.errors import CheckpointError
+from trainjob.progress import Progress
+from trainjob.ranks import Ranks
 from trainjob.stop import Stop
+
+Write = Callable[[BinaryIO], Any]
+"""Writes a checkpoint's content."""
 
 WRITE_SECONDS = 900.0
 """How long a checkpoint may take to be written before the job gives up; less, where a stop leaves less."""
@@ -64,7 +69,7 @@ class Autosave:
         by_time = self._seconds > 0 and self._clock() - self._taken >= self._seconds
         return by_steps or by_time or self._error is not None
 
-    def save(self, step: int, write: Callable[[BinaryIO], Any], **progress: float | str) -> None:
+    def save(self, step: int, write: Write, **progress: float | str) -> None:
         """Have a thread write a checkpoint, as `checkpoint.save` does; waits for the one before.
 
         Args:
@@ -101,7 +106,7 @@ class Autosave:
         if error is not None:
             raise error
 
-    def _work(self, step: int, write: Callable[[BinaryIO], Any], progress: dict[str, Any]) -> None:
+    def _work(self, step: int, write: Write, progress: dict[str, Any]) -> None:
         try:
             checkpoint.save(self._folder, step, write, keep=self._keep, suffix=self._suffix, **progress)
         except BaseException as error:  # noqa: BLE001 - raised again where the training meets it, by `finish`
@@ -110,3 +115,28 @@ class Autosave:
     def _leave(self) -> None:
         if self._thread is not None:
             self._thread.join(_LAST_SECONDS)
+
+
+class Checkpoints:
+    """The checkpoints of a training: its state is copied at once and written beside it. Only the first rank has any."""
+
+    def __init__(self, writer: Autosave, copy: Callable[[Progress], Write], ranks: Ranks | None = None) -> None:
+        """`writer` is told of the first rank's alone; what `copy` returns writes the state as it was then."""
+        self._writer, self._copy = writer, copy
+        self._writes = ranks is None or ranks.is_first
+
+    def due(self, step: int) -> bool:
+        """Whether one should be taken after that step."""
+        return self._writes and self._writer.due(step)
+
+    def save(self, progress: Progress, *, wait: bool = False) -> None:
+        """Take a checkpoint of where the training stands; with `wait` it is written when this returns.
+
+        Raises:
+            CheckpointError: It, or the one before, could not be written; older ones are untouched.
+        """
+        if not self._writes:
+            return
+        self._writer.save(progress.step, self._copy(progress), epoch=progress.epoch, batch=progress.batch)
+        if wait:
+            self._writer.finish()

@@ -1,22 +1,12 @@
 """What a training does between two steps where it is due: tell the loss, take a checkpoint."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from trainjob import metrics
+from trainjob.progress import Progress
 
 STEP_LOSS = "train:step_loss"
 """The metric's name."""
-
-
-class Progress(Protocol):
-    """How far a training is."""
-
-    step: int
-    """Optimizer steps done."""
-    seen: int
-    """Records of the epoch under way that are done."""
-    loss_sum: float
-    """Over these records."""
 
 
 class Checkpoints(Protocol):
@@ -26,7 +16,7 @@ class Checkpoints(Protocol):
         """Whether one should be taken after that step."""
         ...
 
-    def save(self, progress: Any) -> None:
+    def save(self, progress: Progress) -> None:
         """Take one."""
         ...
 

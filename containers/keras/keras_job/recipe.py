@@ -2,19 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
-from trainjob.autosave import Autosave
-from trainjob.stop import Stop
+from trainjob.intervals import Intervals
 
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Intervals):
     """The hyperparameters of the training itself, whatever the data set."""
 
     epochs: int = 8
@@ -55,14 +53,6 @@ class Recipe:
     CPU. No bearing on the result."""
     seed: int = 0
     """Of weights, order, dropout and augmentation, 0 or more."""
-    checkpoint_seconds: int = 600
-    """Between two checkpoints, 0 or more; 0 takes none by time. The end of an epoch takes one in any case."""
-    checkpoint_steps: int = 0
-    """Between two checkpoints, 0 or more; 0 takes none by steps."""
-    keep_checkpoints: int = 2
-    """Of the newest so many are kept, 1 or more."""
-    log_steps: int = 0
-    """Print train:step_loss once every so many steps, 0 or more; 0 is never."""
 
     def __post_init__(self) -> None:
         for name, good, what in self.ranges():
@@ -88,10 +78,7 @@ class Recipe:
             ("crop_padding", 0 <= self.crop_padding <= 16, "0 to 16"),
             ("steps_per_execution", 0 <= self.steps_per_execution <= 1000, "0 to 1000"),
             ("seed", 0 <= self.seed < 2**31, "0 to below 2**31"),
-            ("checkpoint_seconds", self.checkpoint_seconds >= 0, "0 or more"),
-            ("checkpoint_steps", self.checkpoint_steps >= 0, "0 or more"),
-            ("keep_checkpoints", self.keep_checkpoints >= 1, "1 or more"),
-            ("log_steps", self.log_steps >= 0, "0 or more"),
+            *super().ranges(),
         ]
 
     def policy(self) -> str:
@@ -103,18 +90,6 @@ class Recipe:
         gpu = tf.config.list_physical_devices("GPU")[0]
         capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
         return POLICIES["bf16" if capability >= (8, 0) else "fp16"]
-
-    def autosave(self, folder: Path, stop: Stop, suffix: str, step: int) -> Autosave:
-        """The checkpoints of a training that has done so many steps."""
-        return Autosave(
-            folder,
-            stop,
-            seconds=self.checkpoint_seconds,
-            steps=self.checkpoint_steps,
-            keep=self.keep_checkpoints,
-            suffix=suffix,
-            step=step,
-        )
 
     def optimize(self, model: keras.Model) -> keras.optimizers.Optimizer:
         """The optimizer of the model's weights, its variables made."""

@@ -5,62 +5,24 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from trainjob import checkpoint, pictures
+from trainjob import autosave, checkpoint, pictures
 from trainjob.autosave import Autosave
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
+from trainjob.progress import Progress
 from trainjob.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".npz"
 _PROGRESS = "progress"
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How far the training is; with model and optimizer, all that the loop owns."""
-
-    epoch: int = 0
-    """Epochs finished."""
-    batch: int = 0
-    """Batches of the epoch under way that are done."""
-    step: int = 0
-    """Optimizer steps done."""
-    epoch_records: int
-    """Records in an epoch: an estimate until the first has been read to its end."""
-    seen: int = 0
-    """Records of the epoch under way that are done."""
-    loss_sum: float = 0.0
-    correct: int = 0
-    """Over the records seen in the epoch under way."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    """One row a finished epoch."""
-    confusion: list[list[int]] = field(default_factory=list)
-    """Of the validation after the last finished epoch: row the true class, column the predicted one."""
-
-    def position(self, epochs: int, ahead: int = 0) -> float:
-        """The share that is done of a training of so many epochs, `ahead` records on.
-
-        The first epoch's length is an estimate, as a stream does not tell it beforehand; a longer one waits at its end.
-        """
-        return (self.epoch + min(1.0, (self.seen + ahead) / self.epoch_records)) / epochs
-
-    def finish_epoch(self, row: dict[str, float]) -> None:
-        """Add the epoch's row and begin the next; its length is known from here on."""
-        self.history.append(row)
-        self.epoch, self.epoch_records = self.epoch + 1, self.seen
-        self.batch = self.seen = self.correct = 0
-        self.loss_sum = 0.0
 
 
 def save_checkpoint(
@@ -77,39 +39,21 @@ def save_checkpoint(
     return checkpoint.save(folder, progress.step, write, suffix=SUFFIX, epoch=progress.epoch, batch=progress.batch)
 
 
-class Checkpoints:
-    """The checkpoints of a training: its state is copied at once and written beside it. Only the first rank has any."""
+class Checkpoints(autosave.Checkpoints):
+    """Those of a training."""
 
     def __init__(
         self,
-        autosave: Autosave,
+        writer: Autosave,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         ranks: Ranks | None = None,
     ) -> None:
-        """`autosave` is told of the first rank's alone."""
-        self._autosave, self._model, self._optimizer = autosave, model, optimizer
-        self._writes = ranks is None or ranks.is_first
-
-    def due(self, step: int) -> bool:
-        """Whether one should be taken after that step."""
-        return self._writes and self._autosave.due(step)
-
-    def save(self, progress: Progress, *, wait: bool = False) -> None:
-        """Take a checkpoint of where the training stands; with `wait` it is written when this returns.
-
-        Raises:
-            CheckpointError: It, or the one before, could not be written; older ones are untouched.
-        """
-        if not self._writes:
-            return
-        write = _copy(self._model, self._optimizer, progress)
-        self._autosave.save(progress.step, write, epoch=progress.epoch, batch=progress.batch)
-        if wait:
-            self._autosave.finish()
+        """`writer` is told of the first rank's alone."""
+        super().__init__(writer, lambda progress: _copy(model, optimizer, progress), ranks)
 
 
-def _copy(model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> Callable[[BinaryIO], None]:
+def _copy(model: keras.Model, optimizer: keras.optimizers.Optimizer, progress: Progress) -> autosave.Write:
     """What writes the state as it is now, with nothing that a step would change."""
     arrays = {name: np.array(variable) for name, variable in _state(model, optimizer).items()}
     arrays[_PROGRESS] = np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8)

@@ -2,20 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
-from trainjob.autosave import Autosave
-from trainjob.stop import Stop
+from trainjob.intervals import Intervals
 
 FACTOR = "factor"
 """Of an optimizer's group: its learning rate, in multiples of the schedule's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Intervals):
     """The hyperparameters of the training itself, whatever the data set."""
 
     epochs: int = 8
@@ -55,14 +53,6 @@ class Recipe:
     """Compile the model with torch.compile; needs a C compiler, which the lean image leaves out."""
     seed: int = 0
     """Of weights, order and augmentation, 0 or more."""
-    checkpoint_seconds: int = 600
-    """Between two checkpoints, 0 or more; 0 takes none by time. The end of an epoch takes one in any case."""
-    checkpoint_steps: int = 0
-    """Between two checkpoints, 0 or more; 0 takes none by steps."""
-    keep_checkpoints: int = 2
-    """Of the newest so many are kept, 1 or more."""
-    log_steps: int = 0
-    """Print train:step_loss once every so many steps, 0 or more; 0 is never."""
 
     def __post_init__(self) -> None:
         for name, good, what in self.ranges():
@@ -87,28 +77,13 @@ class Recipe:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "0 to below 1"),
             ("crop_padding", 0 <= self.crop_padding <= 16, "0 to 16"),
             ("seed", 0 <= self.seed < 2**31, "0 to below 2**31"),
-            ("checkpoint_seconds", self.checkpoint_seconds >= 0, "0 or more"),
-            ("checkpoint_steps", self.checkpoint_steps >= 0, "0 or more"),
-            ("keep_checkpoints", self.keep_checkpoints >= 1, "1 or more"),
-            ("log_steps", self.log_steps >= 0, "0 or more"),
+            *super().ranges(),
         ]
 
     @property
     def memory_format(self) -> torch.memory_format:
         """How images and convolutions lie in memory."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
-
-    def autosave(self, folder: Path, stop: Stop, suffix: str, step: int) -> Autosave:
-        """The checkpoints of a training that has done so many steps."""
-        return Autosave(
-            folder,
-            stop,
-            seconds=self.checkpoint_seconds,
-            steps=self.checkpoint_steps,
-            keep=self.keep_checkpoints,
-            suffix=suffix,
-            step=step,
-        )
 
     def optimize(
         self, model: nn.Module, head: nn.Module | None = None, head_factor: float = 1.0

@@ -7,17 +7,17 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from trainjob import checkpoint, pictures
+from trainjob import autosave, checkpoint, pictures
 from trainjob.autosave import Autosave
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
+from trainjob.progress import Progress
 from trainjob.ranks import Ranks
 
 log = logging.getLogger(__name__)
@@ -29,84 +29,35 @@ _RENAMED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """Entries of DenseNets as they are published, `norm.1.weight` for `norm1.weight`."""
 
 
-@dataclass(kw_only=True)
-class Progress:
-    """How far the training is; with model and optimizer, all that the loop owns."""
-
-    epoch: int = 0
-    """Epochs finished."""
-    batch: int = 0
-    """Batches of the epoch under way that are done."""
-    step: int = 0
-    """Optimizer steps done."""
-    epoch_records: int
-    """Records in an epoch: an estimate until the first has been read to its end."""
-    seen: int = 0
-    """Records of the epoch under way that are done."""
-    loss_sum: float = 0.0
-    correct: int = 0
-    """Over the records seen in the epoch under way."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    """One row a finished epoch."""
-    confusion: list[list[int]] = field(default_factory=list)
-    """Of the validation after the last finished epoch: row the true class, column the predicted one."""
-
-    def position(self, epochs: int, ahead: int = 0) -> float:
-        """The share that is done of a training of so many epochs, `ahead` records on.
-
-        The first epoch's length is an estimate, as a stream does not tell it beforehand; a longer one waits at its end.
-        """
-        return (self.epoch + min(1.0, (self.seen + ahead) / self.epoch_records)) / epochs
-
-    def finish_epoch(self, row: dict[str, float]) -> None:
-        """Add the epoch's row and begin the next; its length is known from here on."""
-        self.history.append(row)
-        self.epoch, self.epoch_records = self.epoch + 1, self.seen
-        self.batch = self.seen = self.correct = 0
-        self.loss_sum = 0.0
-
-
-class Checkpoints:
-    """The checkpoints of a training: its state is copied at once and written beside it. Only the first rank has any."""
+class Checkpoints(autosave.Checkpoints):
+    """Those of a training."""
 
     def __init__(
         self,
-        autosave: Autosave,
+        writer: Autosave,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         ranks: Ranks | None = None,
     ) -> None:
-        """`autosave` is told of the first rank's alone."""
-        self._autosave, self._model, self._optimizer, self._scaler = autosave, model, optimizer, scaler
-        self._writes = ranks is None or ranks.is_first
+        """`writer` is told of the first rank's alone."""
+        super().__init__(writer, lambda progress: _state(model, optimizer, scaler, progress), ranks)
 
-    def due(self, step: int) -> bool:
-        """Whether one should be taken after that step."""
-        return self._writes and self._autosave.due(step)
 
-    def save(self, progress: Progress, *, wait: bool = False) -> None:
-        """Take a checkpoint of where the training stands; with `wait` it is written when this returns.
-
-        Raises:
-            CheckpointError: It, or the one before, could not be written; older ones are untouched.
-        """
-        if not self._writes:
-            return
-        state = _copy(
-            {
-                "model": self._model.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "scaler": self._scaler.state_dict(),
-                "progress": vars(progress),
-                "rng": torch.get_rng_state(),
-            }
-        )
-        self._autosave.save(
-            progress.step, lambda file: torch.save(state, file), epoch=progress.epoch, batch=progress.batch
-        )
-        if wait:
-            self._autosave.finish()
+def _state(
+    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: Progress
+) -> autosave.Write:
+    """What writes the state as it is now, with nothing that a step would change."""
+    state = _copy(
+        {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scaler": scaler.state_dict(),
+            "progress": vars(progress),
+            "rng": torch.get_rng_state(),
+        }
+    )
+    return lambda file: torch.save(state, file)
 
 
 def _copy(value: Any) -> Any:
