@@ -119,13 +119,8 @@ def of_keras(folder: Path) -> tuple[Train, Callable[[], Any]]:
 
 def first_step(framework: str, job: Job) -> float:
     """Seconds from the start of a job's program to its first step."""
-    job.environment()
-    environ = {**os.environ, "SAGEMAKER_BASE_DIR": str(job.paths.base)}
     begun = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "-m", f"{framework}_job.train_cifar10"],
-        env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as program:  # fmt: skip
+    with started(framework, job) as program:
         for line in program.stdout or []:
             if f" {STEP_LOSS}=" in line:
                 seconds = time.perf_counter() - begun
@@ -137,15 +132,21 @@ def first_step(framework: str, job: Job) -> float:
 def saved_within_an_epoch(framework: str, base: Path, content: dict[str, list[bytes]]) -> Path:
     """A folder with a checkpoint of batch GONE_ON_FROM."""
     job = prepared(base, content, checkpoint_steps=str(GONE_ON_FROM))
-    with subprocess.Popen(
-        [sys.executable, "-m", f"{framework}_job.train_cifar10"],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(base)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as program:  # fmt: skip
+    with started(framework, job) as program:
         deadline = time.monotonic() + PROGRAM_SECONDS
         while not list(job.paths.checkpoints.glob("*.json")) and time.monotonic() < deadline:
             time.sleep(0.05)
         program.kill()
     return job.paths.checkpoints
+
+
+def started(framework: str, job: Job) -> "subprocess.Popen[str]":
+    """A job's program; what it says is a few kilobytes, which its pipe holds."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"{framework}_job.train_cifar10"],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(job.paths.base)},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
 
 
 def prepared(base: Path, content: dict[str, list[bytes]], **settings: str) -> Job:

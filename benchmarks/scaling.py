@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from trainjob import cifar10
 from trainjob.contract import PIPE, Paths
 
 from benchmarks.rounds import Target, measure, parser, ratio, report
+from tests.small_job import records
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 900
@@ -82,13 +81,13 @@ def main() -> int:
 
 def _images_per_second(load: Load, framework: str, python: str, cores: list[int]) -> float:
     """Of all hosts together: one for each core."""
-    records = _records(load.batch_size * load.steps * len(cores))
+    content = records(load.batch_size * load.steps * len(cores), 0)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as left:
         programs = []
         for rank, core in enumerate(cores):
             base = Path(folder, str(rank))
             _write(base, load, rank, len(cores))
-            left.callback(_fed(base, {"train": records, "validation": _records(VALIDATION)}))
+            left.callback(_fed(base, {"train": content, "validation": records(VALIDATION, 0)}))
             program = _start(base, load, framework, python, core, f"scaling-{os.getpid()}-{Path(folder).name}")
             programs.append(left.enter_context(program))
             left.callback(program.kill)
@@ -154,13 +153,6 @@ def _feed(paths: Paths, name: str, content: bytes, ended: threading.Event) -> No
         with suppress(FileNotFoundError):
             os.mkfifo(paths.fifo(name, epoch))
             paths.fifo(name, epoch - 1).unlink()
-
-
-def _records(count: int) -> bytes:
-    """Random ones in CIFAR-10's form: the work is the same."""
-    drawn = np.random.default_rng(0).integers(0, 256, (count, cifar10.RECORD_BYTES), np.uint8)
-    drawn[:, 0] %= len(cifar10.CLASSES)
-    return drawn.tobytes()
 
 
 if __name__ == "__main__":

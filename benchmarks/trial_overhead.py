@@ -23,6 +23,7 @@ from pathlib import Path
 from benchmarks.rounds import Target, measure, parser, ratio, report
 from local_mode.jobs.create import create
 from local_mode.jobs.forking import FORK, TAG
+from local_mode.jobs.listener import Silent
 from local_mode.jobs.rules import parse
 from local_mode.jobs.task import Settings
 from local_mode.runners import bubblewrap
@@ -48,7 +49,7 @@ _EPOCH = re.compile(rb"^epoch=\d+ seconds=([0-9.]+)")
 
 
 @dataclass
-class Times:
+class Times(Silent):
     """A listener that knows when what was said; seconds since its making."""
 
     begun: float = field(default_factory=time.perf_counter)
@@ -70,15 +71,6 @@ class Times:
         """The program has ended when its results are uploaded."""
         if secondary == "Uploading":
             self.ends = time.perf_counter() - self.begun
-
-    def progress(self, channel: str, epoch: int, bytes_sent: int, host: str) -> None:
-        """Drop it."""
-
-    def metric(self, name: str, value: float, at: float) -> None:
-        """Drop it."""
-
-    def note(self, text: str) -> None:
-        """Drop it."""
 
 
 class Trials:

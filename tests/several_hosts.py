@@ -1,6 +1,7 @@
 """A small job of several hosts, each a process of this machine with a loopback address of its own."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -11,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from trainjob import hosts, lifecycle
+from trainjob import hosts
 from trainjob.contract import SHARDED
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
 
 from tests.small_job import Job
+from tests.stops import listening, terminate
 
 ROOT = Path(__file__).parents[1]
 _ports: set[int] = set()
@@ -63,8 +66,6 @@ def told_to_stop(note: Path, *, is_first: bool) -> Iterator[tuple[Stop, Callable
 
     That host leaves `note` for the others. The stop is one that listens as a program's does.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    stop = lifecycle.listen()
     entered = threading.Event()
 
     def tell() -> None:
@@ -75,13 +76,31 @@ def told_to_stop(note: Path, *, is_first: bool) -> Iterator[tuple[Stop, Callable
         deadline = time.monotonic() + SECONDS
         while not note.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGTERM)
+        terminate()
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
+    with listening() as stop:
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
         yield stop, entered.set
         teller.join(SECONDS)  # its signal is this block's
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+def with_one_late(
+    add: Callable[[Any], Any], first: Path, number: int, *, is_first: bool, is_last: bool
+) -> Callable[[Any], Any]:
+    """A host's `add`: that call of the last host's comes late, and the first gets a SIGTERM while it waits for it.
+
+    That one leaves the number of its process in the file `first`.
+    """
+    sums = itertools.count()
+    if is_first:
+        first.write_text(str(os.getpid()))
+
+    def late(values: Any) -> Any:
+        if next(sums) == number:
+            time.sleep(1)  # by now the others are in this sum
+            os.kill(int(first.read_text()), signal.SIGTERM)
+            time.sleep(1)
+        return add(values)
+
+    return late if is_last else add

@@ -1,5 +1,11 @@
-"""Stops of a job that come at a look that a test chooses."""
+"""Stops of a job that come at a moment that a test chooses."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trainjob import lifecycle
 from trainjob.stop import Stop
 
 
@@ -16,3 +22,20 @@ class StopAfter(Stop):
         if self._looks < 0:
             self.request()
         super().check()
+
+
+@contextmanager
+def listening() -> Iterator[Stop]:
+    """The flag of a program that listens to signals; after that they are as they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lifecycle.listen()
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def terminate() -> None:
+    """SIGTERM to this process."""
+    os.kill(os.getpid(), signal.SIGTERM)

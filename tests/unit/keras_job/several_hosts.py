@@ -3,11 +3,8 @@
 python -m tests.unit.keras_job.several_hosts FOLDER RANK COUNT
 """
 
-import itertools
 import json
-import os
 import shutil
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -26,7 +23,7 @@ from trainjob.dataset import Dataset
 from trainjob.ranks import Ranks
 from trainjob.stop import Stop, StopRequested
 
-from tests.several_hosts import environment, told_to_stop
+from tests.several_hosts import environment, told_to_stop, with_one_late
 from tests.small_job import Job, records
 from tests.stops import StopAfter
 
@@ -207,21 +204,12 @@ def train_in_a_sum(host: Host) -> dict:
 
 def train_terminated(host: Host) -> dict:
     """The first host gets a SIGTERM while it waits in a sum for the last one."""
-    first, add, sums, stop = host.folder.parent / "first.pid", host.ranks._add, itertools.count(), lifecycle.listen()
-    if host.ranks.is_first:
-        first.write_text(str(os.getpid()))
-
-    def late(values):
-        if next(sums) == LATE:
-            time.sleep(1)  # by now the others are in this sum
-            os.kill(int(first.read_text()), signal.SIGTERM)
-            time.sleep(1)
-        return add(values)
-
+    stop, is_first, is_last = lifecycle.listen(), host.ranks.is_first, host.rank == host.count - 1
+    add = with_one_late(host.ranks._add, host.folder.parent / "first.pid", LATE, is_first=is_first, is_last=is_last)
     trainer, model, optimizer = host.trainer(recipe.Recipe(epochs=1, batch_size=16), stop, drawing=True)
     progress, folder = saving.Progress(epoch_records=240), host.folder / "terminated"
     checkpoints = saving.Checkpoints(Autosave(folder, stop, suffix=saving.SUFFIX), model, optimizer, host.ranks)
-    with mock.patch.object(host.ranks, "_add", late if host.rank == host.count - 1 else add):
+    with mock.patch.object(host.ranks, "_add", add):
         try:
             trainer.train_epoch(host.dataset("terminated", [records(240, 1)], 16, stop), progress, checkpoints)
         except StopRequested:

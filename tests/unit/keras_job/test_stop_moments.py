@@ -1,8 +1,6 @@
 """SIGTERM itself, at moments that a test chooses: the job leaves a checkpoint, and goes on as if never stopped."""
 
 import itertools
-import os
-import signal
 import threading
 
 import keras
@@ -10,9 +8,11 @@ import numpy as np
 import pytest
 from keras_job import models, saving, train_cifar10
 from keras_job.training import Trainer
-from trainjob import checkpoint, cifar10, dataset, lifecycle
+from trainjob import checkpoint, cifar10, dataset
 from trainjob.contract import PIPE
 from trainjob.stop import Stop
+
+from tests.stops import listening, terminate
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -37,15 +37,8 @@ def light(monkeypatch):
 @pytest.fixture
 def stop():
     """The flag of a program that listens to signals."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield lifecycle.listen()
-    signal.set_wakeup_fd(-1)
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
+    with listening() as flag:
+        yield flag
 
 
 def state(job, stop) -> dict[str, np.ndarray]:

@@ -4,11 +4,8 @@ python -m tests.unit.pytorch_job.several_hosts FOLDER RANK COUNT
 """
 
 import csv
-import itertools
 import json
-import os
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -23,7 +20,7 @@ from trainjob.contract import FILE, PIPE
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
 
-from tests.several_hosts import environment, told_to_stop
+from tests.several_hosts import environment, told_to_stop, with_one_late
 from tests.small_job import Job, records
 from tests.stops import StopAfter
 
@@ -152,19 +149,9 @@ def train_interrupted(folder: Path, rank: int, count: int) -> dict:
 
 def train_terminated(folder: Path, rank: int, count: int) -> dict:
     """A program whose first host gets a SIGTERM while it waits in a sum for the last one."""
-    first, add, sums = folder.parent / "first.pid", ranks._add, itertools.count()
-    if rank == 0:
-        first.write_text(str(os.getpid()))
-
-    def late(values):
-        if next(sums) == LATE:
-            time.sleep(1)  # by now the others are in this sum
-            os.kill(int(first.read_text()), signal.SIGTERM)
-            time.sleep(1)
-        return add(values)
-
+    add = with_one_late(ranks._add, folder.parent / "first.pid", LATE, is_first=rank == 0, is_last=rank == count - 1)
     job = Job(folder / f"terminated-{rank}", FILE)
-    with mock.patch.object(ranks, "_add", late if rank == count - 1 else add):
+    with mock.patch.object(ranks, "_add", add):
         return run_program(job, environment(job, "terminated", rank, count), lifecycle.listen())
 
 

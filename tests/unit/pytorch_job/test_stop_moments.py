@@ -1,17 +1,17 @@
 """SIGTERM itself, at moments that a test chooses: the job leaves a checkpoint, and goes on as if never stopped."""
 
 import itertools
-import os
-import signal
 import threading
 
 import pytest
 import torch
 from pytorch_job import saving, train_cifar10
 from pytorch_job.training import Trainer
-from trainjob import checkpoint, cifar10, dataset, lifecycle
+from trainjob import checkpoint, cifar10, dataset
 from trainjob.contract import PIPE
 from trainjob.stop import Stop
+
+from tests.stops import listening, terminate
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -23,15 +23,8 @@ BATCHES = 3
 @pytest.fixture
 def stop():
     """The flag of a program that listens to signals."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield lifecycle.listen()
-    signal.set_wakeup_fd(-1)
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
+    with listening() as flag:
+        yield flag
 
 
 def weights(job, stop) -> dict[str, torch.Tensor]:

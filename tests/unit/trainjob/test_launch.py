@@ -45,6 +45,11 @@ class Job:
     def program(self, source: str, dataset: str = "cifar10") -> None:
         (self.programs / "some_job" / f"train_{dataset}.py").write_text(source)
 
+    def script(self, source: str) -> None:
+        self.paths.code.mkdir()
+        (self.paths.code / "train.py").write_text(source)
+        self.environ["SAGEMAKER_PROGRAM"] = "train.py"
+
     def hyperparameters(self, **values: str) -> None:
         self.paths.hyperparameters.write_text(json.dumps(values))
 
@@ -355,10 +360,7 @@ def test_an_interpreter_that_is_not_there_is_a_clear_error(job: Job) -> None:
 
 
 def test_a_stop_while_the_code_is_prepared_ends_the_job_at_once_and_starts_nothing(job: Job) -> None:
-    package = job.paths.code
-    package.mkdir()
-    (package / "train.py").write_text("print('started')")
-    job.environ["SAGEMAKER_PROGRAM"] = "train.py"
+    job.script("print('started')")
     # What installs is slow: stands for a large download.
     slow = """
 from trainjob import child, launch, script_mode
@@ -379,10 +381,7 @@ launch.main()
 
 
 def test_a_stop_amid_the_start_of_what_prepares_the_code_is_not_lost(job: Job) -> None:
-    package = job.paths.code
-    package.mkdir()
-    (package / "train.py").write_text("print('started')")
-    job.environ["SAGEMAKER_PROGRAM"] = "train.py"
+    job.script("print('started')")
     # Python drops what a signal's handler raises in a hook of a fork; logging has such hooks in every process.
     amid = """
 import os, signal
