@@ -36,11 +36,13 @@ def start(
     environ: Mapping[str, str],
     folder: Path | None,
     stderr: int | None = subprocess.PIPE,
+    stdout: int | None = None,
     mask: Iterable[int] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start it: argv as it stands, no shell; stdin and stdout are this process's. On Linux it dies with this one.
+    """Start it: argv as it stands, no shell; stdin is this process's. On Linux it dies with this one.
 
-    `stderr` may be None: this process's own. `mask` are the signals that wait in the child; those that do here, else.
+    `stdout` and `stderr` of None are this process's own. `mask` are the signals that wait in the child; those that do
+    here, else.
 
     Raises:
         OSError: It cannot be started.
@@ -53,6 +55,7 @@ def start(
                 argv,
                 env=environ,
                 cwd=folder,
+                stdout=stdout,
                 stderr=stderr,
                 preexec_fn=_before_exec(mine if mask is None else mask),  # noqa: PLW1509 - it makes three system calls and takes no lock
             )

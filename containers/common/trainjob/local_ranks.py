@@ -15,6 +15,7 @@ from dataclasses import replace
 from trainjob import child
 from trainjob.contract import EXIT_SUCCESS, exit_code
 from trainjob.script_mode import Command
+from trainjob.whole_lines import WholeLines
 
 _LOOK_SECONDS = 1.0
 
@@ -44,7 +45,14 @@ def run(count: int, argv: Sequence[str]) -> int:
     collective for ever; not so once they stop, for one may be saving.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*child.STOPS, signal.SIGCHLD})
-    ranks = [child.start(argv, environment(os.environ, index, count), None, None, before) for index in range(count)]
+    ranks = [
+        child.start(argv, environment(os.environ, index, count), None, stdout=subprocess.PIPE, mask=before)
+        for index in range(count)
+    ]
+    outputs = WholeLines(1), WholeLines(2)
+    for rank in ranks:
+        outputs[0].follow(rank.stdout)
+        outputs[1].follow(rank.stderr)
     code, stopping = EXIT_SUCCESS, False
     while any(rank.poll() is None for rank in ranks):
         caught = signal.sigtimedwait({*child.STOPS, signal.SIGCHLD}, _LOOK_SECONDS)
@@ -54,6 +62,8 @@ def run(count: int, argv: Sequence[str]) -> int:
         code = code or _failed(ranks)
         if code and not stopping:
             _send(ranks, signal.SIGKILL)
+    for output in outputs:
+        output.drain()
     return code or _failed(ranks)
 
 

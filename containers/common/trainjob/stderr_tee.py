@@ -44,12 +44,17 @@ class StderrTee:
                 # Replaced in one step: `tail` may be read while a left-over process still writes.
                 self._tail = (self._tail + block)[-TAIL_BYTES:]
                 with suppress(OSError):  # nobody listens any more: the child must not block for that
-                    _write_all(block)
+                    write_all(_STDERR, block)
 
 
-def _write_all(block: bytes) -> None:
+def write_all(stream: int, block: bytes) -> None:
+    """Write to a descriptor, all of it.
+
+    Raises:
+        OSError: It cannot be written to.
+    """
     while block:
         try:
-            block = block[os.write(_STDERR, block) :]
+            block = block[os.write(stream, block) :]
         except BlockingIOError:  # a terminal or pipe that somebody made non-blocking
-            select.select([], [_STDERR], [])
+            select.select([], [stream], [])

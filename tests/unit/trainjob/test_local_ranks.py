@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,6 +93,24 @@ def test_ranks_die_with_what_started_them():
         while any(is_running(pid) for pid in ranks):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+def test_lines_of_ranks_come_whole_however_they_are_written():
+    source = """
+import os, sys
+text = os.environ["LOCAL_RANK"] * 50
+for stream in (sys.stdout, sys.stderr):
+    for _ in range(2000):
+        os.write(stream.fileno(), text.encode())  # as an unbuffered print() does
+        os.write(stream.fileno(), b"\\n")
+    os.write(stream.fileno(), b"last of " + text[:1].encode())
+"""
+    command = [sys.executable, "-m", "trainjob.local_ranks", "3", sys.executable, "-c", source]
+    environ = {**os.environ, "RANK": "0"}
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=SECONDS, check=True)
+    written = Counter({**{str(rank) * 50: 2000 for rank in range(3)}, **{f"last of {rank}": 1 for rank in range(3)}})
+    assert Counter(ended.stdout.splitlines()) == written
+    assert Counter(ended.stderr.splitlines()) == written
 
 
 def test_one_rank_needs_nothing_between_it_and_the_launcher():
