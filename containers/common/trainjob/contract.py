@@ -72,6 +72,8 @@ class Paths:
     """The tree below /opt/ml, or below a folder that stands in for it."""
 
     base: Path = Path("/opt/ml")
+    fifos: Path | None = None
+    """Where this process finds its FIFOs, if that is not where the platform makes them."""
 
     @property
     def input(self) -> Path:
@@ -114,7 +116,7 @@ class Paths:
 
     def fifo(self, name: str, epoch: int) -> Path:
         """The FIFO of a Pipe-mode channel for one epoch, counted from 0 by the container's own reads."""
-        return self.data / f"{name}_{epoch}"
+        return (self.fifos or self.data) / f"{name}_{epoch}"
 
     @property
     def model(self) -> Path:

@@ -6,7 +6,6 @@ On a GPU the JPEGs are decoded by its own decoders (`mixed`), on a CPU by DALI's
 import functools
 import itertools
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainjob import cores
 from trainjob.decoding import Decoded, Request
 from trainjob.errors import HyperparameterError
 from trainjob.memory import Recycled
@@ -127,7 +127,7 @@ class DaliDecoder:
 
         graph = Pipeline(
             batch_size=batch_size,
-            num_threads=self._tuning.threads or os.cpu_count() or 1,
+            num_threads=self._tuning.threads or len(cores.usable()),
             device_id=self._device_id,
             prefetch_queue_depth=prefetch,
         )

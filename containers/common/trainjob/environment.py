@@ -3,12 +3,16 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainjob import contract
 from trainjob.errors import EnvironmentFileError
 
+LOCAL_RANK = "TRAINJOB_LOCAL_RANK"
+"""Environment variable of a process that shares its host with others: `1/4` is the second of four."""
+FIFOS = "TRAINJOB_FIFOS"
+"""Environment variable: the folder of such a process's own FIFOs."""
 _ONE_HOST = "algo-1"
 _INTERFACE = "eth0"
 
@@ -38,6 +42,10 @@ class JobEnvironment:
     """In the platform's order, which is lexicographic: algo-10 comes before algo-2."""
     current_host: str
     network_interface: str
+    local_rank: int = 0
+    """This process's place among those that share the host's data, from 0."""
+    local_ranks: int = 1
+    """How many they are, on every host."""
     resource_config: Mapping[str, object] = field(default_factory=dict)
     """resourceconfig.json as a whole, for scripts that read SM_RESOURCE_CONFIG."""
     input_data_config: Mapping[str, object] = field(default_factory=dict)
@@ -51,9 +59,19 @@ class JobEnvironment:
             )
 
     @property
-    def rank(self) -> int:
-        """Position of this host in `hosts`, from 0; the digit in its name is no rank."""
+    def host_index(self) -> int:
+        """Position of this host in `hosts`, from 0; the digit in its name is none."""
         return self.hosts.index(self.current_host)
+
+    @property
+    def rank(self) -> int:
+        """This process's place among those of all hosts, from 0."""
+        return self.host_index * self.local_ranks + self.local_rank
+
+    @property
+    def ranks(self) -> int:
+        """Processes of all hosts."""
+        return len(self.hosts) * self.local_ranks
 
 
 def read(environ: Mapping[str, str] = os.environ) -> JobEnvironment:
@@ -68,6 +86,7 @@ def read(environ: Mapping[str, str] = os.environ) -> JobEnvironment:
     resource = _read_object(tree.resource_config)
     input_data = _read_object(tree.input_data_config)
     hosts = _hosts(resource, tree.resource_config)
+    local_rank, local_ranks = _place(environ.get(LOCAL_RANK, "0/1"))
     return JobEnvironment(
         paths=tree,
         job_name=environ.get(contract.TRAINING_JOB_NAME, "unnamed"),
@@ -76,6 +95,8 @@ def read(environ: Mapping[str, str] = os.environ) -> JobEnvironment:
         hosts=hosts,
         current_host=_string(resource, contract.CURRENT_HOST, hosts[0], tree.resource_config),
         network_interface=_string(resource, contract.NETWORK_INTERFACE, _INTERFACE, tree.resource_config),
+        local_rank=local_rank,
+        local_ranks=local_ranks,
         resource_config=resource,
         input_data_config=input_data,
     )
@@ -83,8 +104,18 @@ def read(environ: Mapping[str, str] = os.environ) -> JobEnvironment:
 
 def paths(environ: Mapping[str, str]) -> contract.Paths:
     """The job's tree: below the folder that SAGEMAKER_BASE_DIR names, else the platform's own."""
-    base = environ.get(contract.BASE_DIR)
-    return contract.Paths(Path(base)) if base else contract.Paths()
+    base, fifos = environ.get(contract.BASE_DIR), environ.get(FIFOS)
+    tree = contract.Paths(Path(base)) if base else contract.Paths()
+    return replace(tree, fifos=Path(fifos)) if fifos else tree
+
+
+def _place(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise EnvironmentFileError(
+            f"{LOCAL_RANK} is '{text}'; it must be as in 0/2, the first of two, and is the launcher's to set."
+        )
+    return int(index), int(count)
 
 
 def _read_object(path: Path) -> dict[str, object]:

@@ -13,7 +13,8 @@ from trainjob.environment import ChannelConfig, JobEnvironment
 log = logging.getLogger(__name__)
 
 _FIRST_PORT, _SLOTS, _PORTS = 10_000, 200, 100
-"""Below the ports that systems give to connections; a slot has room for all ports of the largest job."""
+"""Below the ports that systems give to connections. A slot has room for 98 processes; of more, those that share a port
+are on other hosts."""
 
 
 def port(env: JobEnvironment) -> int:
@@ -24,41 +25,43 @@ def port(env: JobEnvironment) -> int:
     return _FIRST_PORT + zlib.crc32(env.job_name.encode()) % _SLOTS * _PORTS
 
 
-def variables(env: JobEnvironment, interfaces: Sequence[str] | None = None, local: int = 0) -> dict[str, str]:
-    """What PyTorch's `env://` and TensorFlow's MultiWorkerMirroredStrategy read; nothing for a job of one host.
+def variables(env: JobEnvironment, interfaces: Sequence[str] | None = None) -> dict[str, str]:
+    """What PyTorch's `env://` and TensorFlow's MultiWorkerMirroredStrategy read.
 
     Args:
-        env: The job. A host's rank is its place in `hosts`, as the platform lists them.
+        env: The job, as one of its processes sees it. A host's place in `hosts`, as the platform lists them, decides.
         interfaces: Names of this host's network interfaces; looked up where they are not given.
-        local: Processes on each host, of a script for torch.distributed, which is told of them on one host, too. RANK
-            is that of the first on this host.
     """
-    count, first, ranks = len(env.hosts), port(env), local or 1
-    if count == 1 and not local:
-        return {}
-    values = {
-        "RANK": str(env.rank * ranks),
-        "WORLD_SIZE": str(count * ranks),
-        "LOCAL_RANK": "0",
-        "LOCAL_WORLD_SIZE": str(ranks),
-        "MASTER_ADDR": env.hosts[0] if count > 1 else "127.0.0.1",
+    return place(env) | (_interface(env, interfaces) if len(env.hosts) > 1 else {})
+
+
+def place(env: JobEnvironment) -> dict[str, str]:
+    """Of these what tells a process which it is, and where the others are."""
+    first = port(env)
+    names = env.hosts if len(env.hosts) > 1 else ("127.0.0.1",)
+    # A port for each, as hosts may share a machine, and TensorFlow listens on all its addresses.
+    workers = [f"{names[rank // env.local_ranks]}:{first + 2 + rank % (_PORTS - 2)}" for rank in range(env.ranks)]
+    return {
+        "RANK": str(env.rank),
+        "WORLD_SIZE": str(env.ranks),
+        "LOCAL_RANK": str(env.local_rank),
+        "LOCAL_WORLD_SIZE": str(env.local_ranks),
+        "MASTER_ADDR": names[0],
         "MASTER_PORT": str(first + 1),
+        "TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": env.rank}}),
     }
-    if not local:
-        # A port for each, as hosts may share a machine, and TensorFlow listens on all its addresses.
-        workers = [f"{host}:{first + 2 + rank}" for rank, host in enumerate(env.hosts)]
-        task = {"type": "worker", "index": env.rank}
-        values["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
-    return values if count == 1 else values | _interface(env, interfaces)
 
 
 def share(env: JobEnvironment, channel: ChannelConfig) -> Share:
-    """Which records of a channel are this host's: of one that every host gets whole every n-th, else all it gets."""
-    if len(env.hosts) == 1:
+    """Which records of a channel are this process's: of one that every host gets whole every n-th of all processes.
+
+    Of what a host alone gets, every n-th of its own processes.
+    """
+    if env.ranks == 1:
         return Share()
-    if channel.distribution == SHARDED:
-        return Share(may_be_empty=True)
-    return Share(index=env.rank, count=len(env.hosts))
+    if channel.distribution == SHARDED and len(env.hosts) > 1:
+        return Share(index=env.local_rank, count=env.local_ranks, may_be_empty=True)
+    return Share(index=env.rank, count=env.ranks)
 
 
 def _interface(env: JobEnvironment, interfaces: Sequence[str] | None) -> dict[str, str]:

@@ -20,7 +20,7 @@ from trainjob.hyperparameters import DATASET, plain
 from trainjob.peers import Peers
 from trainjob.relay import Relay
 from trainjob.script_mode import Command
-from trainjob.sm_variables import NUM_GPUS
+from trainjob.sm_variables import NUM_GPUS, count_gpus
 from trainjob.stderr_tee import StderrTee
 from trainjob.stop import StopRequested
 
@@ -115,15 +115,15 @@ def _attempt(relay: Relay) -> int:
         env = environment.read()
         with relay.interruptible():
             command = choose(env, os.environ)
-            own, local = not script_mode.program(env, os.environ), _local_ranks(env, command)
-            if len(env.hosts) > 1 and (own or local):
+            own = not script_mode.program(env, os.environ)
+            ranks = _ranks(env, command, own=own)
+            if ranks and len(env.hosts) > 1:
                 peers = Peers(env, relay.abandon)
                 peers.meet()
-            if own or local:
-                told = hosts.variables(env, local=0 if own else local)
+            if ranks:
+                told = hosts.variables(replace(env, local_ranks=ranks))
                 command = replace(command, environ={**told, **command.environ})
-            if not own:
-                command = local_ranks.several(command, local)
+                command = local_ranks.several(command, ranks, "own" if own else "all")
         code = _run(command, relay, env)
     except StopRequested:
         print("stopped before the program was started", file=sys.stderr)
@@ -135,8 +135,14 @@ def _attempt(relay: Relay) -> int:
     return code
 
 
-def _local_ranks(env: JobEnvironment, command: Command) -> int:
-    """Processes that torch.distributed is to find on this host: one for each GPU where the SDK says so, else none."""
+def _ranks(env: JobEnvironment, command: Command, *, own: bool) -> int:
+    """Processes of this host that are to find one another and those of other hosts; 0 for one that is alone.
+
+    Of a script they are wanted where the SDK says so.
+    """
+    if own:
+        ranks = local_ranks.count(env, plain(env.hyperparameters.get(local_ranks.PROCESSES, "0")), count_gpus())
+        return ranks if ranks * len(env.hosts) > 1 else 0
     asked = plain(env.hyperparameters.get(HP_TORCH_DISTRIBUTED, "")).lower() == "true"
     return max(1, int(command.environ.get(NUM_GPUS, "0"))) if asked else 0
 

@@ -30,7 +30,7 @@ def run(main: Callable[[JobEnvironment, Stop], None], environ: Mapping[str, str]
         SystemExit: Always; one that `main` raises itself keeps its code.
     """
     stop = listen()
-    _log_to_stderr()
+    _log_to_stderr(environ.get(environment.LOCAL_RANK))
     code = _attempt(main, environ, stop)
     for number in _SIGNALS:
         # The interpreter, on its way out, would put back the default, and a late signal would replace the exit code.
@@ -97,11 +97,11 @@ def undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(place: str | None) -> None:
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
+        format=f"%(asctime)s %(levelname)s {f'[{place}] ' if place else ''}%(message)s",
         datefmt="%H:%M:%S",
         force=True,
     )

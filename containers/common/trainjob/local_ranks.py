@@ -1,6 +1,6 @@
 """Several ranks on one host, as torchrun starts them: one process for each GPU, and all end when one has failed.
 
-    python -m trainjob.local_ranks COUNT COMMAND...        # RANK in the environment is that of the first
+    python -m trainjob.local_ranks COUNT all|own COMMAND...    # all GPUs for every rank, as under torchrun, or one each
 
 A program between the launcher and them, so that for the launcher there is one child as ever, with one exit code.
 """
@@ -11,72 +11,106 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
-from trainjob import child
-from trainjob.contract import EXIT_SUCCESS, exit_code
+from trainjob import child, cores, environment, failure, hosts
+from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, INSTANCE_GROUPS, exit_code
+from trainjob.environment import JobEnvironment
+from trainjob.fan_out import FanOut
 from trainjob.script_mode import Command
 from trainjob.whole_lines import WholeLines
 
+PROCESSES = "processes_per_host"
+"""Hyperparameter of the built-in programs: ranks on each host, 0 for one to each GPU."""
+Devices = Literal["all", "own"]
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_SECONDS = 1.0
 
 
-def several(command: Command, count: int) -> Command:
-    """The command that starts `count` ranks of another; that itself for one, or none."""
-    if count <= 1:
+def count(env: JobEnvironment, asked: str, gpus: int) -> int:
+    """Ranks for a built-in program on each host: `asked` of them, or where that is 0 one for each of this host's GPUs.
+
+    One on each where hosts differ, as all must know of all. What is no number the program itself refuses.
+    """
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    groups = env.resource_config.get(INSTANCE_GROUPS)
+    types = {str(group.get("instance_type")) for group in groups} if isinstance(groups, list) else set()
+    return max(1, gpus) if len(types) <= 1 else 1
+
+
+def several(command: Command, ranks: int, devices: Devices) -> Command:
+    """The command that starts so many ranks of another; that itself for one."""
+    if ranks == 1:
         return command
-    return replace(command, argv=(sys.executable, "-m", "trainjob.local_ranks", str(count), *command.argv))
+    return replace(command, argv=(sys.executable, "-m", "trainjob.local_ranks", str(ranks), devices, *command.argv))
 
 
-def environment(environ: Mapping[str, str], index: int, count: int) -> dict[str, str]:
-    """What the rank with this index on its host is told."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = {
-        "RANK": str(int(environ["RANK"]) + index),
-        "LOCAL_RANK": str(index),
-        "LOCAL_WORLD_SIZE": str(count),
-    }
-    return {"OMP_NUM_THREADS": str(max(1, cores // count)), **environ, **told}
+def told(env: JobEnvironment, environ: Mapping[str, str], devices: Devices) -> dict[str, str]:
+    """What a rank finds in its environment."""
+    place = hosts.place(env)
+    mine = {name: place[name] for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TF_CONFIG")}
+    mine |= {environment.LOCAL_RANK: f"{env.local_rank}/{env.local_ranks}", environment.FIFOS: str(env.paths.fifos)}
+    if devices == "own":
+        visible = [each for each in environ.get(_VISIBLE, "").split(",") if each]
+        names = visible if len(visible) >= env.local_ranks else [str(index) for index in range(env.local_ranks)]
+        mine[_VISIBLE] = names[env.local_rank]
+    return {"OMP_NUM_THREADS": str(max(1, len(cores.usable()) // env.local_ranks)), **environ, **mine}
 
 
-def run(count: int, argv: Sequence[str]) -> int:
+def run(ranks: int, devices: Devices, argv: Sequence[str]) -> int:
     """Start the ranks and wait for all; the exit code is that of the first that failed.
 
     SIGTERM and SIGINT go on to all of them. A rank that fails takes the others along, which may wait for it in a
     collective for ever; not so once they stop, for one may be saving.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*child.STOPS, signal.SIGCHLD})
-    ranks = [
-        child.start(argv, environment(os.environ, index, count), None, stdout=subprocess.PIPE, mask=before)
-        for index in range(count)
-    ]
-    outputs = WholeLines(1), WholeLines(2)
-    for rank in ranks:
-        outputs[0].follow(rank.stdout)
-        outputs[1].follow(rank.stderr)
+    env = environment.read()
+    with FanOut(env, ranks) as fifos:
+        processes = []
+        for index, folder in enumerate(fifos.folders):
+            paths = replace(env.paths, fifos=folder)
+            seen = replace(env, paths=paths, local_rank=index, local_ranks=ranks)
+            environ, all_cores = told(seen, os.environ, devices), cores.usable()
+            with cores.bound(cores.part(all_cores, index, ranks) if devices == "own" else all_cores):
+                processes.append(child.start(argv, environ, None, stdout=subprocess.PIPE, mask=before))
+        fifos.start()
+        outputs = WholeLines(1), WholeLines(2)
+        for process in processes:
+            outputs[0].follow(process.stdout)
+            outputs[1].follow(process.stderr)
+        code = _watch(processes, fifos)
+        for output in outputs:
+            output.drain()
+    return code
+
+
+def _watch(processes: Sequence[subprocess.Popen[bytes]], fifos: FanOut) -> int:
     code, stopping = EXIT_SUCCESS, False
-    while any(rank.poll() is None for rank in ranks):
+    while any(process.poll() is None for process in processes):
         caught = signal.sigtimedwait({*child.STOPS, signal.SIGCHLD}, _LOOK_SECONDS)
         if caught and caught.si_signo in child.STOPS:
             stopping = True
-            _send(ranks, caught.si_signo)
-        code = code or _failed(ranks)
+            _send(processes, caught.si_signo)
+        if fifos.error and not code:
+            failure.report(fifos.error, environment.paths(os.environ).failure)
+            code = EXIT_FAILURE
+        code = code or _failed(processes)
         if code and not stopping:
-            _send(ranks, signal.SIGKILL)
-    for output in outputs:
-        output.drain()
-    return code or _failed(ranks)
+            _send(processes, signal.SIGKILL)
+    return code or _failed(processes)
 
 
-def _failed(ranks: Sequence[subprocess.Popen[bytes]]) -> int:
-    codes = [code for rank in ranks if (code := rank.poll())]
+def _failed(processes: Sequence[subprocess.Popen[bytes]]) -> int:
+    codes = [code for process in processes if (code := process.poll())]
     return exit_code(codes[0]) if codes else EXIT_SUCCESS
 
 
-def _send(ranks: Sequence[subprocess.Popen[bytes]], number: int) -> None:
-    for rank in ranks:
-        if rank.poll() is None:
-            rank.send_signal(number)
+def _send(processes: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
 
 
 if __name__ == "__main__":
-    sys.exit(run(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(run(int(sys.argv[1]), "own" if sys.argv[2] == "own" else "all", sys.argv[3:]))

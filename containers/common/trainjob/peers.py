@@ -44,7 +44,7 @@ class Peers:
             PeerError: One did not come; named.
         """
         deadline = time.monotonic() + seconds
-        if self._env.rank == 0:
+        if self._env.host_index == 0:
             self._gather(deadline)
         else:
             self._call(deadline)
@@ -142,7 +142,7 @@ class Peers:
             if self._lost or self._over.is_set():
                 return
             self._lost = True
-        if self._env.rank == 0:
+        if self._env.host_index == 0:
             self._tell(self._links.values(), f"lost {text}")
         self._on_lost(text)
 

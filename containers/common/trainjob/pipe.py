@@ -55,7 +55,7 @@ class PipeReader:
         wait_for_fifo(path, name, stop, appear_seconds)
         # Non-blocking, so that neither a missing writer nor a silent one can hold the process in the kernel.
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._grow()
+        enlarge(self._fd)
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
 
@@ -100,16 +100,18 @@ class PipeReader:
                 raise StopRequested
             if time.monotonic() > deadline:
                 raise ChannelError(
-                    f"{self.name} sent nothing for {patience:g} s at byte {self.offset} of {self.path}; "
+                    f"{self.name} sent nothing for {patience:g} s at byte {self.offset}; "
                     "look for what feeds the channel: it hangs or has gone away."
                 )
 
-    def _grow(self) -> None:
-        try:
-            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        except (AttributeError, OSError):
-            # Not Linux, or the user's share of pipe memory is spent: the pipe then only is slower.
-            return
+
+def enlarge(fd: int) -> None:
+    """Give a pipe PIPE_BYTES of room, where the system lets it."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    except (AttributeError, OSError):
+        # Not Linux, or the user's share of pipe memory is spent: the pipe then only is slower.
+        return
 
 
 def wait_for_fifo(path: Path, name: str, stop: Stop, seconds: float) -> None:
@@ -128,7 +130,7 @@ def wait_for_fifo(path: Path, name: str, stop: Stop, seconds: float) -> None:
                 raise StopRequested from None
             if time.monotonic() > deadline:
                 raise ChannelError(
-                    f"{name} is in Pipe mode, but {path} did not appear within {seconds:g} s; "
+                    f"{name} is in Pipe mode, but its FIFO {path.name} did not appear within {seconds:g} s; "
                     "start the job through SageMaker or local_mode, which create it."
                 ) from None
             time.sleep(0.002)

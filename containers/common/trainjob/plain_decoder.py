@@ -1,6 +1,5 @@
 """Decodes in threads with whatever the framework has: where DALI cannot be loaded, and to compare it with."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from trainjob import cores
 from trainjob.decoding import Decoded, Request
 from trainjob.errors import PhotographError
 from trainjob.memory import Recycled
@@ -27,10 +27,10 @@ class PlainDecoder:
     """Shows photographs one by one, each in a thread. `show` must let go of the interpreter while it works."""
 
     def __init__(self, view: View, show: Show, threads: int | None = None) -> None:
-        """`threads` are as many as there are cores, unless given."""
+        """`threads` are as many as there are cores for this process, unless given."""
         self.view = view
         self._show = show
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or len(cores.usable())
         self._memory = Recycled()
 
     def decode(self, requests: Iterable[Request]) -> Iterator[Decoded]:

@@ -23,10 +23,10 @@ Add = Callable[[Values], Values]
 NO_RECORD = "No host got a record of a channel: it is empty; check its S3Uri."
 """What a program says where `together` came to its end at once."""
 ONE_OF_GPUS = (
-    "this host has %d GPUs, of which this program uses one: take instances of one GPU and more of them, or a script of "
-    "your own with sagemaker_torch_distributed_enabled, which gets a process for each"
+    "this host has %d GPUs, of which one is used: a process for each is what processes_per_host of 0 gives, on hosts "
+    "that are alike"
 )
-"""What a program says on a host of several."""
+"""What a program says that has several before it, as no launcher gave it one of them."""
 _PIECE_BYTES = 16 << 20
 
 

@@ -4,11 +4,10 @@ The platform itself sets none of these; scripts written for the toolkit's images
 """
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 
-from trainjob import contract
+from trainjob import contract, cores
 from trainjob.environment import JobEnvironment
 from trainjob.hyperparameters import decode, is_reserved
 
@@ -47,8 +46,8 @@ def variables(env: JobEnvironment, program: str, environ: Mapping[str, str]) -> 
         "channels": sorted(env.channels),
         "resource_config": dict(env.resource_config),
         "input_data_config": dict(env.input_data_config),
-        "num_cpus": _cpus(),
-        "num_gpus": _gpus(),
+        "num_cpus": len(cores.usable()),
+        "num_gpus": count_gpus(),
         "num_neurons": 0,
     }
     channels = {name: str(env.paths.channel(name)) for name in env.channels}
@@ -151,11 +150,8 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _gpus() -> int:
+def count_gpus() -> int:
+    """GPUs of this host, as the driver's own tool lists them; none without it."""
     try:
         listing = subprocess.run(
             ["nvidia-smi", "--list-gpus"],

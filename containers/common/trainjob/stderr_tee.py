@@ -47,14 +47,15 @@ class StderrTee:
                     write_all(_STDERR, block)
 
 
-def write_all(stream: int, block: bytes) -> None:
+def write_all(stream: int, block: bytes | memoryview) -> None:
     """Write to a descriptor, all of it.
 
     Raises:
         OSError: It cannot be written to.
     """
-    while block:
+    rest = memoryview(block)
+    while rest:
         try:
-            block = block[os.write(stream, block) :]
+            rest = rest[os.write(stream, rest) :]
         except BlockingIOError:  # a terminal or pipe that somebody made non-blocking
             select.select([], [stream], [])

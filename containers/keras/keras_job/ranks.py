@@ -29,7 +29,7 @@ _MEANS = ("moving_mean", "moving_variance")
 
 @contextmanager
 def joined(env: JobEnvironment, stop: Stop) -> Iterator[tuple[Ranks, tf.distribute.Strategy]]:
-    """This host among the job's, for as long as the block lasts; alone if it has no others.
+    """This process among the job's, for as long as the block lasts; alone if it has no others.
 
     TensorFlow must not have computed anything in this process before.
 
@@ -40,15 +40,15 @@ def joined(env: JobEnvironment, stop: Stop) -> Iterator[tuple[Ranks, tf.distribu
     if len(gpus) > 1:
         log.warning(ONE_OF_GPUS, len(gpus))
         tf.config.set_visible_devices(gpus[:1], "GPU")  # else it takes the memory of all of them
-    if len(env.hosts) == 1:
+    if env.ranks == 1:
         yield Ranks(), tf.distribute.get_strategy()
         return
     try:
         logging.getLogger("tensorflow").setLevel(logging.WARNING)  # it tells of every collective it makes
         with lifecycle.undisturbed():  # it takes SIGTERM for itself
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        log.info("rank %d of %d", env.rank, len(env.hosts))
-        ranks = Ranks(env.rank, len(env.hosts), _Add(strategy))
+        log.info("rank %d of %d", env.rank, env.ranks)
+        ranks = Ranks(env.rank, env.ranks, _Add(strategy))
         yield ranks, strategy
         ranks.total(0)  # whoever left first would look lost to the others
     except _CONNECTION as error:

@@ -40,12 +40,14 @@ class Recipe(Intervals):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """What convolutions compute in. `auto`: on a GPU bf16, or fp16 where it has no bf16; on a CPU fp32."""
     learning_rate_scaling: Literal["none", "linear", "sqrt"] = "none"
-    """What several hosts, whose batches add up, multiply the learning rate by: 1, their number, or its square root."""
+    """What several processes, whose batches add up, multiply the learning rate by: 1, their number, its square root."""
     gradient_accumulation: int = 1
     """Pieces that a batch is computed in, one after another, 1 or more: the memory of one, the gradient of all. Where
     batch normalisation looks at pieces, and where dropout draws, this has a bearing on the result."""
     sync_batch_norm: bool = False
-    """Several hosts normalise by the statistics of all hosts' records, not each by its own's."""
+    """Several processes normalise by the statistics of all their records, not each by its own's."""
+    processes_per_host: int = 0
+    """Processes on each host, which share its data: 0 for one to each GPU, or one where there is none."""
     jit_compile: Literal["auto", "true", "false"] = "auto"
     """Compile the step with XLA. `auto`: on a GPU; on a CPU it takes five times as long."""
     steps_per_execution: int = 0
@@ -68,6 +70,7 @@ class Recipe(Intervals):
             ("momentum", 0 <= self.momentum < 1, "0 to below 1"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("warmup", 0 < self.warmup < 1, "above 0 and below 1"),
+            ("processes_per_host", self.processes_per_host >= 0, "0 or more"),
             ("gradient_accumulation", self.gradient_accumulation >= 1, "1 or more"),
             (
                 "sync_batch_norm",

@@ -64,7 +64,8 @@ class Config(Recipe):
     cache: Literal["none", "decoded"] = "none"
     """`decoded` keeps the pixels of the first epoch; later ones cut random parts out of these and decode nothing."""
     cache_mb: int = 4096
-    """Budget of pixels kept of each channel, megabytes of 10**6 bytes; a larger channel is decoded every epoch."""
+    """Budget of pixels kept of each channel, megabytes of 10**6 bytes; a larger channel is decoded every epoch. The
+    processes of a host share it."""
     shuffle_window: int = 1000
     """Photographs held back to draw batches from; 0 keeps the channel's order. Of a stream, about 0.1 MB each."""
     on_corrupt: Literal["fail", "drop"] = "fail"
@@ -84,8 +85,8 @@ class Config(Recipe):
             ("shuffle_window", self.shuffle_window >= 0, "0 or more"),
         ]
 
-    def showing(self, side: int) -> Showing:
-        """How the channels' photographs are shown, in squares of `side` pixels."""
+    def showing(self, side: int, processes: int) -> Showing:
+        """How the channels' photographs are shown, in squares of `side` pixels, to each of a host's processes."""
         return Showing(
             classes=self.classes,
             side=side,
@@ -96,7 +97,7 @@ class Config(Recipe):
             use_boxes=self.use_boxes,
             antialias=self.antialias,
             on_corrupt=self.on_corrupt,
-            keep_bytes=self.cache_mb * 10**6 if self.cache == "decoded" else 0,
+            keep_bytes=self.cache_mb * 10**6 // processes if self.cache == "decoded" else 0,
         )
 
     def fitted(self) -> tuple[str, int]:
@@ -176,8 +177,8 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
 
 
 def _channels(env: JobEnvironment, stop: Stop, config: Config, side: int) -> tuple[Shown, Shown, Shown]:
-    """This host's share of what is trained on, validated with, and shown to the finished model."""
-    showing = config.showing(side)
+    """This process's share of what is trained on, validated with, and shown to the finished model."""
+    showing = config.showing(side, env.local_ranks)
     make = functools.partial(photographs.decoder, choice=config.decoder)
     names = ("train", "validation", *(["test"] if "test" in env.channels else []))
     found = {name: channel.find(env, name, stop) for name in names}

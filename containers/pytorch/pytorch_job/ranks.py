@@ -33,22 +33,22 @@ _VERDICT_SECONDS = SILENCE_SECONDS + 5
 
 @contextmanager
 def joined(env: JobEnvironment, device: torch.device, stop: Stop) -> Iterator[Ranks]:
-    """This host among the job's, for as long as the block lasts; alone if it has no others.
+    """This process among the job's, for as long as the block lasts; alone if it has no others.
 
     Raises:
         PeerError: A collective failed for a reason that no launcher has found.
     """
     if device.type == "cuda" and (gpus := torch.cuda.device_count()) > 1:
         log.warning(ONE_OF_GPUS, gpus)
-    if len(env.hosts) == 1:
+    if env.ranks == 1:
         yield Ranks()
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_SECONDS))
         _groups.append(dist.group.WORLD)
-        log.info("rank %d of %d, %s on %s", env.rank, len(env.hosts), backend, env.network_interface)
-        yield Ranks(env.rank, len(env.hosts), _add)
+        log.info("rank %d of %d, %s on %s", env.rank, env.ranks, backend, env.network_interface)
+        yield Ranks(env.rank, env.ranks, _add)
     except RuntimeError as error:
         if not _is_collectives(error):
             raise

@@ -43,7 +43,8 @@ class Config(Recipe):
     cache: bool = False
     """Stream the first epoch only, and keep its records in memory."""
     cache_mb: int = 2048
-    """Budget of the cache for each channel, megabytes of 10**6 bytes; a larger channel is streamed every epoch."""
+    """Budget of the cache for each channel, megabytes of 10**6 bytes; a larger channel is streamed every epoch. The
+    processes of a host share it."""
 
     def ranges(self) -> list[tuple[str, bool, str]]:
         """Of every bounded field: its name, whether its value is good, and what it must be."""
@@ -66,7 +67,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, 
     torch.manual_seed(config.seed)
 
     # --- data -------------------------------------------------------------------------------------
-    cache_bytes = config.cache_mb * 10**6 if config.cache else 0
+    cache_bytes = config.cache_mb * 10**6 // env.local_ranks if config.cache else 0
     source, held_out = (channel.find(env, name, stop) for name in ("train", "validation"))
     train = inputs.cifar10_dataset(
         source,

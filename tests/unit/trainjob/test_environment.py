@@ -48,7 +48,21 @@ def test_a_job_as_the_platform_writes_it_is_read_whole(tmp_path: Path) -> None:
 def test_rank_is_the_position_among_the_hosts_and_not_the_digit_in_the_name(tmp_path: Path) -> None:
     hosts = ["algo-1", "algo-10", "algo-11", "algo-2"]
     env = environment.read(write(tmp_path, resourceconfig={"current_host": "algo-2", "hosts": hosts}))
-    assert env.rank == 3
+    assert (env.host_index, env.rank, env.ranks) == (3, 3, 4)
+
+
+def test_process_that_shares_its_host_counts_those_of_the_hosts_before_and_finds_its_own_fifos(tmp_path: Path) -> None:
+    environ = write(tmp_path, resourceconfig={"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]})
+    env = environment.read({**environ, "TRAINJOB_LOCAL_RANK": "1/4", "TRAINJOB_FIFOS": "/fifos/1"})
+    assert (env.host_index, env.local_rank, env.local_ranks, env.rank, env.ranks) == (1, 1, 4, 5, 8)
+    assert env.paths.fifo("train", 2) == Path("/fifos/1/train_2")
+    assert env.paths.channel("train") == tmp_path / "input" / "data" / "train"
+
+
+@pytest.mark.parametrize("place", ["2/2", "1", "", "a/b", "-1/2"])
+def test_place_that_is_none_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(EnvironmentFileError, match=f"TRAINJOB_LOCAL_RANK is '{place}'; it must be as in 0/2"):
+        environment.read({"SAGEMAKER_BASE_DIR": str(tmp_path), "TRAINJOB_LOCAL_RANK": place})
 
 
 def test_missing_files_stand_for_one_host_without_channels_or_hyperparameters(tmp_path: Path) -> None:

@@ -401,3 +401,36 @@ def test_datasets_are_found_by_the_names_of_the_modules(job: Job, monkeypatch: p
     (job.programs / "some_job" / "models.py").touch()
     monkeypatch.syspath_prepend(job.programs)
     assert launch.datasets("some_job") == ["a", "b"]
+
+
+SHARED = """
+import json, os, pathlib, sys
+from trainjob import channel, environment
+from trainjob.stop import Stop
+env = environment.read()
+source = channel.find(env, "train", Stop())
+source.looks_ahead = False
+with source.open() as stream:
+    buffer = memoryview(bytearray(100))
+    content = bytes(buffer[: stream.readinto(buffer)])
+    while count := stream.readinto(buffer):
+        content += buffer[:count]
+visible = os.environ["CUDA_VISIBLE_DEVICES"]
+print(env.rank, env.ranks, visible, content.decode(), json.loads(os.environ["TF_CONFIG"])["task"]["index"], flush=True)
+"""
+
+
+def test_processes_of_a_host_are_ranks_that_each_read_the_whole_fifo(job: Job) -> None:
+    job.program(SHARED)
+    job.hyperparameters(processes_per_host="2")
+    job.paths.input_data_config.write_text(json.dumps({"train": {"TrainingInputMode": "Pipe"}}))
+    job.paths.data.mkdir(parents=True, exist_ok=True)
+    fifo = job.paths.fifo("train", 0)
+    os.mkfifo(fifo)
+    with job.start() as launcher:
+        with fifo.open("w") as file:
+            file.write("records")
+        out, err = launcher.communicate(timeout=40)
+    assert launcher.returncode == 0, err
+    assert sorted(out.decode().splitlines()) == ["0 2 0 records 0", "1 2 1 records 1"]
+    assert not job.paths.failure.exists()
