@@ -7,7 +7,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.e2e.conftest import RunJob, command, read_job
+import pytest
+
+from tests.e2e.conftest import EndedJob, RunJob, command, read_job
 
 
 def program_of(host: str, state: Path) -> int:
@@ -26,7 +28,9 @@ def program_of(host: str, state: Path) -> int:
 
 
 def test_two_hosts_train_one_model_on_shares_of_a_stream(run_job: RunJob):
-    job = run_job("--hosts", "2", "--epochs", "2", "--runtime", "process", "--hyperparameters", "batch_size=64")
+    job = run_job(
+        "--hosts", "2", "--epochs", "2", "--runtime", "process", "--hyperparameters", "batch_size=64 log_steps=1"
+    )
 
     assert job.exit_code == 0, job.err
     sums = re.findall(r"rank (\d) of 2: weights sha256 (\w{64}), the same on all", job.out + job.err)
@@ -34,6 +38,21 @@ def test_two_hosts_train_one_model_on_shares_of_a_stream(run_job: RunJob):
     assert len({checksum for _, checksum in sums}) == 1
     assert len([line for line in job.out.splitlines() if "validation:accuracy=" in line]) == 2, "the first host's alone"
     assert job.metrics["validation:accuracy"] > 0.12
+
+    # The same two shares, read by two processes of one host from its one FIFO.
+    settings = ("--epochs", "2", "--runtime", "process", "--hyperparameters")
+    one = run_job(*settings, "batch_size=64 log_steps=1 processes_per_host=2", state="one")
+
+    assert one.exit_code == 0, one.err
+    sums = re.findall(r"\[(\d)/2\] rank (\d) of 2: weights sha256 (\w{64})", one.out + one.err)
+    assert sorted((place, rank) for place, rank, _ in sums) == [("0", "0"), ("1", "1")]
+    assert len({checksum for *_, checksum in sums}) == 1
+    assert step_losses(one)[:5] == pytest.approx(step_losses(job)[:5], rel=1e-3)  # other cores, other roundings
+    assert len(step_losses(one)) == len(step_losses(job))
+
+
+def step_losses(job: EndedJob) -> list[float]:
+    return [float(found) for found in re.findall(r"train:step_loss=([\d.]+)", job.out)]
 
 
 def test_killed_program_of_one_host_fails_the_job_within_a_minute_and_names_the_host(tmp_path: Path):
