@@ -58,6 +58,8 @@ TORCH_TESTS := tests/unit/pytorch_job
 KERAS_TESTS := tests/unit/keras_job
 # Most tests wait for processes; those of a file share what it takes long to start.
 SIDE_BY_SIDE := -n 4 --dist loadfile
+# Whole jobs leave half of two cores idle, but more of them at once would overtake one another's deadlines.
+TWO_AT_ONCE := -n 2 --dist loadfile
 # Reports are a CI's wish; a person reads what is on the screen.
 junit = $(if $(REPORTS),--junitxml "$$REPORTS/junit/tests-$(1).xml")
 IN_REPORTS := --reports "$${REPORTS:-reports}"
@@ -183,7 +185,12 @@ check: lint test ## all that has to pass before a change is handed on
 test: testing pytest ## unit and contract tests
 	@$(VENV)/pytest $(SIDE_BY_SIDE) -m "not drill" --ignore=$(TORCH_TESTS) --ignore=$(KERAS_TESTS) $(call junit,unit) \
 		tests/unit tests/contract
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test/pytorch test/keras
+
+.PHONY: test/pytorch test/keras
+test/pytorch: testing pytest ## unit tests of PyTorch's programs
 	@$(WITH_TORCH) -m pytest -m "not drill" $(call junit,pytorch) $(TORCH_TESTS)
+test/keras: testing pytest ## unit tests of Keras's programs
 	@$(WITH_KERAS) -m pytest -m "not drill" $(call junit,keras) $(KERAS_TESTS)
 
 .PHONY: test/image
@@ -207,7 +214,7 @@ test/gpu: testing pytest ## tests that need a GPU, inside the image of FRAMEWORK
 
 .PHONY: test/e2e
 test/e2e: testing pytest ## whole jobs, on drawn and on real data (REAL_DATA=DIR), and jobs and services killed at random
-	@$(VENV)/pytest -m "not soak" tests/e2e
+	@$(VENV)/pytest $(TWO_AT_ONCE) --durations 20 -m "not soak" tests/e2e
 	@$(VENV)/pytest -m drill tests/contract
 	@$(WITH_TORCH) -m pytest -m drill $(TORCH_TESTS)
 	@$(WITH_KERAS) -m pytest -m drill $(KERAS_TESTS)
