@@ -20,6 +20,7 @@ from trainjob.stop import Stop, StopRequested
 from keras_job import inputs, models, saving
 from keras_job import ranks as among
 from keras_job.accumulation import Computed, accumulate
+from keras_job.fused import fuse
 from keras_job.recipe import Recipe, has_gpu
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ REPORT_SECONDS = 15.0
 """Between two signs of life within an epoch."""
 GPU_STEPS = 32
 """Steps a GPU does between two looks of the host at it: the stop flag, the end of the epoch."""
-
 
 OpenEpoch = Callable[[Any, int, int, tf.distribute.Strategy], Any]
 """From a data set, an epoch's number, how many batches to leave out and the strategy, to what gives that epoch's images
@@ -62,16 +62,17 @@ class Trainer:
         )  # fmt: skip
         self._ranks = ranks or Ranks()
         self._synced = recipe.sync_batch_norm and self._ranks.count > 1
+        self._compiled = compiled = {"auto": has_gpu(), "true": True, "false": False}[recipe.jit_compile]
         if self._synced:
             among.synchronise(model)
+        elif not compiled:
+            fuse(model)
         self._logits = models.to_logits(model)
         self._open_epoch = open_epoch
         self._head, self._head_factor = head, head_factor
         self._split = inputs.split if open_epoch is None else _as_they_are
         by_tf_data = open_epoch is None
         self._steps_a_call = (recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)) if by_tf_data else 1
-        compiled = {"auto": has_gpu(), "true": True, "false": False}[recipe.jit_compile]
-        self._compiled = compiled
         self.step = tf.function(self._step, jit_compile=compiled)
         """One step on a batch: rows, whether they are channels last, the step's number, the learning rate."""
         # Replicas meet where gradients are added up, and may not do so within a function of their own.
@@ -84,8 +85,7 @@ class Trainer:
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
         self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self._correct = tf.Variable(0, dtype=tf.int64, trainable=False)
-        classes = model.output_shape[-1]
-        self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int64), trainable=False)
+        self._confusion = tf.Variable(tf.zeros(2 * [model.output_shape[-1]], tf.int64), trainable=False)
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._seen = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._epochs: dict[int, tuple[inputs.Epochs, Any]] = {}

@@ -1,0 +1,90 @@
+"""Batch normalisation by TensorFlow's one operation: Keras's own numbers, and Keras's own layer in what is saved."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras_job import fused, models
+
+
+def network(**settings) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    images = keras.Input((6, 6, 4))
+    hidden = keras.layers.BatchNormalization(momentum=0.7, **settings)(keras.layers.Conv2D(8, 3)(images))
+    return keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Activation("relu")(hidden))))
+
+
+def one_step(model: keras.Model, images: np.ndarray):
+    """The answer, the gradients, and what the layer then remembers."""
+    layer = model.layers[2]
+    layer.gamma.assign(np.linspace(0.5, 2, 8))
+    layer.beta.assign(np.linspace(-1, 1, 8))
+    with tf.GradientTape() as tape:
+        answer = model(images, training=True)
+        loss = tf.reduce_sum(answer**2)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    return [np.asarray(each) for each in (answer, *gradients, layer.moving_mean, layer.moving_variance)]
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).normal(3, 2, (5, 6, 6, 4)).astype(np.float32)
+
+
+def operations(model: keras.Model) -> set[str]:
+    function = tf.function(lambda images: model(images, training=True))
+    return {
+        operation.type for operation in function.get_concrete_function(tf.zeros((2, 6, 6, 4))).graph.get_operations()
+    }
+
+
+def test_step_is_that_of_keras_but_for_rounding(images):
+    plain, quick = network(), network()
+    fused.fuse(quick)
+    assert "FusedBatchNormV3" in operations(quick) - operations(plain)
+    for ours, kerass in zip(one_step(quick, images), one_step(plain, images), strict=True):
+        np.testing.assert_allclose(ours, kerass, rtol=2e-4, atol=2e-4)
+    np.testing.assert_array_equal(quick(images), quick(images, training=False))
+    np.testing.assert_allclose(quick(images), plain(images), rtol=2e-4, atol=2e-4)
+
+
+def test_what_is_saved_is_kerass_own_layer(images, tmp_path: Path):
+    model = network()
+    fused.fuse(model)
+    one_step(model, images)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.layers[2]) is keras.layers.BatchNormalization
+    assert "FusedBatchNormV3" not in operations(loaded)
+    np.testing.assert_array_equal(loaded(images), model(images))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"synchronized": True}, {"renorm": True}, {"scale": False}, {"center": False}, {"axis": 1}]
+)
+def test_what_the_operation_cannot_do_is_left_to_keras(settings):
+    model = network(**settings)
+    fused.fuse(model)
+    assert "FusedBatchNormV3" not in operations(model)
+
+
+def test_frozen_layer_stays_as_it_is(images):
+    model = network()
+    fused.fuse(model)
+    model.layers[2].trainable = False
+    assert "FusedBatchNormV3" not in operations(model)
+    before = np.asarray(model.layers[2].moving_mean)
+    model(images, training=True)
+    np.testing.assert_array_equal(model.layers[2].moving_mean, before)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_every_network_of_ours_trains_by_it_in_any_precision(precision):
+    model = models.build("workshop", precision)
+    fused.fuse(model)
+    function = tf.function(lambda images: model(images, training=True))
+    graph = function.get_concrete_function(tf.zeros((2, 32, 32, 3), tf.uint8)).graph
+    assert [operation.type for operation in graph.get_operations()].count("FusedBatchNormV3") == 6
+    assert function(tf.zeros((2, 32, 32, 3), tf.uint8)).dtype == tf.float32
