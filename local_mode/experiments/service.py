@@ -116,12 +116,17 @@ class Experiments:
             return document
 
     def associate(self, trial: str, component: str) -> tuple[str, str]:
-        """Let a component belong to a trial; the ARNs of both.
+        """Let a component belong to a trial; the ARNs of both. A training job that has no component yet gets it.
 
         Raises:
             LocalModeError: one is not there, or there are too many.
         """
+        job = component.removesuffix(SUFFIX)
+        is_jobs = job != component and self._is_job(job)
         with self._store.writing() as entities:
+            if is_jobs and entities.get(COMPONENT, component) is None:
+                self._need(entities, TRIAL, trial)
+                self._add(entities, COMPONENT, {NAMES[COMPONENT]: component, JOB: job})
             return self._associate(entities, trial, component)
 
     def disassociate(self, trial: str, component: str) -> tuple[str, str]:
@@ -275,6 +280,13 @@ class Experiments:
             self._need(entities, TRIAL, trial)[ARNS[TRIAL]],
             self._need(entities, COMPONENT, component)[ARNS[COMPONENT]],
         )
+
+    def _is_job(self, name: str) -> bool:
+        try:
+            self._jobs.describe(name)
+        except UnknownJobError:
+            return False
+        return True
 
     def _need(self, entities: Entities, kind: str, name: str) -> Document:
         if (document := entities.get(kind, name)) is None:

@@ -200,6 +200,28 @@ def test_component_belongs_to_trials_and_can_be_taken_out_of_them(sagemaker):
     refused("ResourceNotFound", sagemaker.associate_trial_component, TrialName="first", TrialComponentName="shared")
 
 
+def test_job_outside_of_experiments_becomes_a_component_of_a_trial_later_on(server, sagemaker):
+    server.create("outside", ["learn", 2], algorithm={"MetricDefinitions": SCORE})
+    assert server.ended("outside")["TrainingJobStatus"] == "Completed"
+    name = "outside-aws-training-job"
+    refused("ResourceNotFound", sagemaker.associate_trial_component, TrialName="none", TrialComponentName=name)
+    sagemaker.create_trial(ExperimentName="exp", TrialName="later")
+    sagemaker.associate_trial_component(TrialName="later", TrialComponentName=name)
+    described = sagemaker.describe_trial_component(TrialComponentName=name)
+    assert described["Status"]["PrimaryStatus"] == "Completed"
+    assert [metric["MetricName"] for metric in described["Metrics"]] == ["score"]
+    (one,) = found(sagemaker, SearchExpression=equals("Parents.TrialName", "later"))
+    assert one["TrialComponent"]["Source"]["SourceArn"].endswith(":training-job/outside")
+    sagemaker.disassociate_trial_component(TrialName="later", TrialComponentName=name)
+    sagemaker.delete_trial_component(TrialComponentName=name)
+    sagemaker.delete_trial(TrialName="later")
+    text = refused(
+        "ResourceNotFound", sagemaker.associate_trial_component,
+        TrialName="first", TrialComponentName="nobody-aws-training-job",
+    )  # fmt: skip
+    assert "nobody-aws-training-job" in text
+
+
 def test_components_are_searched_by_experiment_parameter_and_metric(sagemaker):
     (one,) = found(sagemaker, SearchExpression={
         "Filters": [
