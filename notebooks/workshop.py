@@ -152,6 +152,9 @@ class Made:
     """Of the jobs' logs."""
     training_jobs: list[str]
     tuning_jobs: list[str]
+    trials: list[str]
+    """Of the experiments; their jobs' components go with them."""
+    experiments: list[str]
 
     def __str__(self) -> str:
         lines = (f"{len(names):4d} {kind.replace('_', ' ')}: {_few(names)}" for kind, names in vars(self).items())
@@ -178,6 +181,8 @@ def made(place: Place) -> Made:
         streams=streams,
         training_jobs=training,
         tuning_jobs=tuning,
+        trials=_tagged(sagemaker, place, "ExperimentTrial", "Trial"),
+        experiments=_tagged(sagemaker, place, "Experiment", "Experiment"),
     )
 
 
@@ -193,6 +198,10 @@ def clean(place: Place, found: Made) -> None:
         answer = s3.delete_objects(Bucket=place.bucket, Delete={"Objects": keys, "Quiet": True})
         if refused := answer.get("Errors"):
             raise WorkshopError(f"S3 kept {refused[0]['Key']}: {refused[0]['Message']}; delete {place.uri}/ yourself.")
+    for trial in found.trials:
+        _take_apart(sagemaker, trial)
+    for name in found.experiments:
+        sagemaker.delete_experiment(ExperimentName=name)
     for stream in found.streams:
         logs.delete_log_stream(logGroupName=LOGS, logStreamName=stream)
     for name in found.tuning_jobs:
@@ -211,6 +220,23 @@ def _marked(sagemaker: Any, place: Place, operation: str, kind: str) -> list[str
             if all(tag in tags for tag in place.tags):
                 found.append(job[f"{kind}Name"])
     return found
+
+
+def _tagged(sagemaker: Any, place: Place, resource: str, kind: str) -> list[str]:
+    """Names of experiments or of trials with the mark."""
+    wanted = [{"Name": f"Tags.{tag['Key']}", "Operator": "Equals", "Value": tag["Value"]} for tag in place.tags]
+    pages = sagemaker.get_paginator("search").paginate(Resource=resource, SearchExpression={"Filters": wanted})
+    return [result[kind][f"{kind}Name"] for page in pages for result in page["Results"]]
+
+
+def _take_apart(sagemaker: Any, trial: str) -> None:
+    """Delete a trial, and the components that belong to no other."""
+    pages = sagemaker.get_paginator("list_trial_components").paginate(TrialName=trial)
+    for name in [each["TrialComponentName"] for page in pages for each in page["TrialComponentSummaries"]]:
+        sagemaker.disassociate_trial_component(TrialName=trial, TrialComponentName=name)
+        if not sagemaker.list_trials(TrialComponentName=name)["TrialSummaries"]:
+            sagemaker.delete_trial_component(TrialComponentName=name)
+    sagemaker.delete_trial(TrialName=trial)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -89,9 +89,10 @@ def test_cifar10_notebook_trains_tunes_compares_and_leaves_nothing(
     assert "Completed after" in shown
     assert shown.count("![png](") == 3, "samples, curves, confusion matrix"
     table = shown.partition("## Comparing the trials")[2]
-    assert table.count("-tune-00") >= 6, "three trials, in two tables"
+    assert table.count("-tune-00") >= 9, "three trials, in three tables"
+    assert "1 experiments: cifar10-" in shown
     assert "4 training jobs: cifar10-" in shown
-    assert shown.partition("deleted; left of ")[2].count("   0 ") == 4
+    assert shown.partition("deleted; left of ")[2].count("   0 ") == 6
     assert left(exported) == ([], [], [])
 
 
