@@ -58,7 +58,7 @@ TORCH_TESTS := tests/unit/pytorch_job
 KERAS_TESTS := tests/unit/keras_job
 # Most tests wait for processes; those of a file share what it takes long to start.
 SIDE_BY_SIDE := -n 4 --dist loadfile
-# Whole jobs leave half of two cores idle, but more of them at once would overtake one another's deadlines.
+# Jobs and frameworks leave half of two cores idle, but more of them at once would overtake one another's deadlines.
 TWO_AT_ONCE := -n 2 --dist loadfile
 # Reports are a CI's wish; a person reads what is on the screen.
 junit = $(if $(REPORTS),--junitxml "$$REPORTS/junit/tests-$(1).xml")
@@ -185,13 +185,8 @@ check: lint test ## all that has to pass before a change is handed on
 test: testing pytest ## unit and contract tests
 	@$(VENV)/pytest $(SIDE_BY_SIDE) -m "not drill" --ignore=$(TORCH_TESTS) --ignore=$(KERAS_TESTS) $(call junit,unit) \
 		tests/unit tests/contract
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test/pytorch test/keras
-
-.PHONY: test/pytorch test/keras
-test/pytorch: testing pytest ## unit tests of PyTorch's programs
-	@$(WITH_TORCH) -m pytest -m "not drill" $(call junit,pytorch) $(TORCH_TESTS)
-test/keras: testing pytest ## unit tests of Keras's programs
-	@$(WITH_KERAS) -m pytest -m "not drill" $(call junit,keras) $(KERAS_TESTS)
+	@$(WITH_TORCH) -m pytest $(TWO_AT_ONCE) -m "not drill" $(call junit,pytorch) $(TORCH_TESTS)
+	@$(WITH_KERAS) -m pytest $(TWO_AT_ONCE) -m "not drill" $(call junit,keras) $(KERAS_TESTS)
 
 .PHONY: test/image
 test/image: testing pytest ## tests inside the images, which must be built; REQUIRE_CONTAINERS=1 makes a missing one a failure
