@@ -41,7 +41,9 @@ class FanOut:
     def __init__(self, env: JobEnvironment, count: int) -> None:
         """`env` is the host's, `count` the number of its processes."""
         self._env, self._stop = env, Stop()
-        self._root = Path(tempfile.mkdtemp(prefix="fifos-"))
+        # In the job's own tree, where it has one, which is removed with the job even if this process is killed.
+        base = env.paths.base if os.access(env.paths.base, os.W_OK) else None
+        self._root = Path(tempfile.mkdtemp(prefix=".fifos-", dir=base))
         self.folders = [self._root / str(index) for index in range(count)]
         """Each process's own, by its place: what `Paths.fifos` is to name there."""
         for folder in self.folders:

@@ -16,12 +16,15 @@ from typing import Literal
 from trainjob import child, cores, environment, failure, hosts
 from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, INSTANCE_GROUPS, exit_code
 from trainjob.environment import JobEnvironment
+from trainjob.errors import EntryPointError
 from trainjob.fan_out import FanOut
 from trainjob.script_mode import Command
 from trainjob.whole_lines import WholeLines
 
 PROCESSES = "processes_per_host"
 """Hyperparameter of the built-in programs: ranks on each host, 0 for one to each GPU."""
+MOST_PROCESSES = 64
+"""Of a host; a slip of the pen is not to start thousands."""
 Devices = Literal["all", "own"]
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_SECONDS = 1.0
@@ -31,8 +34,15 @@ def count(env: JobEnvironment, asked: str, gpus: int) -> int:
     """Ranks for a built-in program on each host: `asked` of them, or where that is 0 one for each of this host's GPUs.
 
     One on each where hosts differ, as all must know of all. What is no number the program itself refuses.
+
+    Raises:
+        EntryPointError: Far too many are asked for.
     """
     if asked.isdecimal() and int(asked) > 0:
+        if int(asked) > MOST_PROCESSES:
+            raise EntryPointError(
+                f"'{PROCESSES}' is {asked}; it must be 0 to {MOST_PROCESSES}, 0 being one to each GPU."
+            )
         return int(asked)
     groups = env.resource_config.get(INSTANCE_GROUPS)
     types = {str(group.get("instance_type")) for group in groups} if isinstance(groups, list) else set()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 from trainjob.intervals import Intervals
+from trainjob.local_ranks import MOST_PROCESSES
 
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 
@@ -70,7 +71,7 @@ class Recipe(Intervals):
             ("momentum", 0 <= self.momentum < 1, "0 to below 1"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("warmup", 0 < self.warmup < 1, "above 0 and below 1"),
-            ("processes_per_host", self.processes_per_host >= 0, "0 or more"),
+            ("processes_per_host", 0 <= self.processes_per_host <= MOST_PROCESSES, f"0 to {MOST_PROCESSES}"),
             ("gradient_accumulation", self.gradient_accumulation >= 1, "1 or more"),
             (
                 "sync_batch_norm",

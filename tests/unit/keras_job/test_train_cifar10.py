@@ -241,4 +241,4 @@ def test_program_on_a_host_of_several_gpus_says_that_it_uses_one_and_takes_no_ot
     with caplog.at_level("WARNING"), joined(make_job().environment(), Stop()) as (ranks, _):
         assert ranks.count == 1
     assert seen == ["GPU:0"]
-    assert "this host has 8 GPUs, of which this program uses one: take instances of one GPU" in caplog.text
+    assert "this host has 8 GPUs, of which one is used: a process for each" in caplog.text

@@ -165,4 +165,4 @@ def test_program_on_a_host_of_several_gpus_says_that_it_uses_one(make_job, monke
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     with caplog.at_level("WARNING"), joined(make_job().environment(), torch.device("cuda"), Stop()) as ranks:
         assert ranks.count == 1
-    assert "this host has 8 GPUs, of which this program uses one: take instances of one GPU" in caplog.text
+    assert "this host has 8 GPUs, of which one is used: a process for each" in caplog.text

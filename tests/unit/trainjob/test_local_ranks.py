@@ -14,6 +14,7 @@ import pytest
 from trainjob import cores, local_ranks
 from trainjob.contract import Paths
 from trainjob.environment import JobEnvironment
+from trainjob.errors import EntryPointError
 from trainjob.script_mode import Command
 
 SECONDS = 40
@@ -50,8 +51,8 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def started(source: str, count: int):
-    with subprocess.Popen(ranks(source, count), stdout=subprocess.PIPE, text=True) as process:
+def started(source: str, count: int, environ: dict[str, str]):
+    with subprocess.Popen(ranks(source, count), env=environ, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -70,16 +71,16 @@ def test_ranks_of_a_host_follow_those_of_the_host_before_and_are_told_their_plac
     assert sorted(told.stdout.splitlines()) == ["3 0 3 6", "4 1 3 6", "5 2 3 6"]
 
 
-def test_rank_that_fails_takes_the_others_along_and_its_exit_code_is_all_of_theirs():
-    with started(WAITING.replace("FAILING", "1"), 3) as process:
+def test_rank_that_fails_takes_the_others_along_and_its_exit_code_is_all_of_theirs(environ):
+    with started(WAITING.replace("FAILING", "1"), 3, environ) as process:
         out, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 7
     assert out.count("up") == 3
     assert "saved" not in out
 
 
-def test_killed_rank_ends_all_with_the_code_of_its_signal():
-    with started(WAITING.replace("FAILING", "-1"), 2) as process:
+def test_killed_rank_ends_all_with_the_code_of_its_signal(environ):
+    with started(WAITING.replace("FAILING", "-1"), 2, environ) as process:
         first = int(process.stdout.readline().split()[1])
         process.stdout.readline()
         os.kill(first, signal.SIGKILL)
@@ -87,8 +88,8 @@ def test_killed_rank_ends_all_with_the_code_of_its_signal():
     assert process.returncode == 128 + signal.SIGKILL
 
 
-def test_stop_goes_on_to_every_rank_and_each_may_finish():
-    with started(WAITING.replace("FAILING", "-1"), 2) as process:
+def test_stop_goes_on_to_every_rank_and_each_may_finish(environ):
+    with started(WAITING.replace("FAILING", "-1"), 2, environ) as process:
         for _ in range(2):
             process.stdout.readline()
         process.send_signal(signal.SIGTERM)
@@ -97,8 +98,8 @@ def test_stop_goes_on_to_every_rank_and_each_may_finish():
     assert sorted(out.splitlines()) == ["saved 0", "saved 1"]
 
 
-def test_ranks_die_with_what_started_them():
-    with started(WAITING.replace("FAILING", "-1"), 2) as process:
+def test_ranks_die_with_what_started_them(environ):
+    with started(WAITING.replace("FAILING", "-1"), 2, environ) as process:
         ranks = [int(process.stdout.readline().split()[1]) for _ in range(2)]
         process.kill()
         deadline = time.monotonic() + SECONDS
@@ -180,6 +181,11 @@ UNEQUAL = [{"instance_group_name": "a", "instance_type": "ml.g5.xlarge"}, {"inst
 )
 def test_each_gpu_gets_a_process_unless_the_job_says_how_many_or_hosts_differ(asked, gpus, groups, count):
     assert local_ranks.count(env_of(0, 1, instance_groups=groups), asked, gpus) == count
+
+
+def test_far_too_many_processes_are_refused():
+    with pytest.raises(EntryPointError, match="'processes_per_host' is 1000; it must be 0 to 64"):
+        local_ranks.count(env_of(0, 1), "1000", 0)
 
 
 def test_channel_that_cannot_be_passed_on_ends_all_and_is_named(environ, tmp_path):
