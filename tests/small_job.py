@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from trainjob import cifar10, environment
+from trainjob.autosave import Autosave
 from trainjob.contract import FILE, PIPE, Paths
 from trainjob.environment import JobEnvironment
 
@@ -18,6 +19,17 @@ def records(count: int, seed: int) -> bytes:
     block = random.integers(0, 256, (count, cifar10.RECORD_BYTES), np.uint8)
     block[:, 0] %= len(cifar10.CLASSES)
     return block.tobytes()
+
+
+def write_checkpoints_at_once(monkeypatch) -> None:
+    """Have each checkpoint written before the next one is asked for; else the disk decides which step that is."""
+    due = Autosave.due
+
+    def after_the_one_before(self: Autosave, step: int) -> bool:
+        self.finish()
+        return due(self, step)
+
+    monkeypatch.setattr(Autosave, "due", after_the_one_before)
 
 
 class Job:

@@ -15,6 +15,7 @@ from trainjob.contract import FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError, RecordError
 from trainjob.stop import Stop
 
+from tests.small_job import write_checkpoints_at_once
 from tests.stops import StopAfter
 
 pytestmark = pytest.mark.timeout(180)
@@ -89,7 +90,10 @@ def test_job_stopped_and_resumed_ends_as_if_never_stopped_whatever_the_input_mod
 
 
 @pytest.mark.parametrize("steps_a_call", ["0", "5"])
-def test_checkpoint_taken_within_an_epoch_holds_the_state_of_its_step_and_no_later_one(make_job, capsys, steps_a_call):
+def test_checkpoint_taken_within_an_epoch_holds_the_state_of_its_step_and_no_later_one(
+    make_job, capsys, monkeypatch, steps_a_call
+):
+    write_checkpoints_at_once(monkeypatch)
     settings = {"crop_padding": "2", "log_steps": "1"}
     between = {"checkpoint_steps": "4", "keep_checkpoints": "9", "steps_per_execution": steps_a_call}
     whole = make_job("whole", PIPE, **between, **settings)

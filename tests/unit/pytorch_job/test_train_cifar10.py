@@ -13,6 +13,8 @@ from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError
 from trainjob.stop import Stop
 
+from tests.small_job import write_checkpoints_at_once
+
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -82,7 +84,10 @@ def test_job_stopped_at_any_batch_and_resumed_ends_as_if_never_stopped(make_job,
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_checkpoint_taken_within_an_epoch_holds_the_state_of_its_step_and_no_later_one(make_job, capsys, optimizer):
+def test_checkpoint_taken_within_an_epoch_holds_the_state_of_its_step_and_no_later_one(
+    make_job, capsys, monkeypatch, optimizer
+):
+    write_checkpoints_at_once(monkeypatch)
     settings = {"optimizer": optimizer, "crop_padding": "2", "log_steps": "1"}
     whole = make_job("whole", PIPE, checkpoint_steps="4", keep_checkpoints="9", **settings)
     expected = train(whole)
