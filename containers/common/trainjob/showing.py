@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from trainjob import cub200
 from trainjob.channel import Channel
 from trainjob.dataset import Share
 from trainjob.decoded import KeptBatches, Replayed, Shelf
 from trainjob.decoding import Batch, Batches, Decoder
 from trainjob.photographs import Photographs
+from trainjob.recipe import CommonRecipe
 from trainjob.views import Centre, Crop, View, Whole
 
 MakeDecoder = Callable[[View, int], Decoder]
@@ -75,4 +77,58 @@ class Showing:
             batch_size=self.batch_size,
             seed=self.seed,
             on_corrupt=self.on_corrupt,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowingRecipe(CommonRecipe):
+    """What a training on photographs is told about them, in both frameworks."""
+
+    classes: int = cub200.CLASSES
+    """Labels are 0 to one below it."""
+    image_size: int = 0
+    """Side of the square that is shown, pixels, 32 to 1024. 0: 224 on a GPU, 128 on a CPU."""
+    head_factor: float = 10.0
+    """With pretrained weights, the head's learning rate in multiples of the body's; above 0."""
+    least_area: float = 0.25
+    """Share of a photograph that a random crop has at least, above 0 to 1."""
+    use_boxes: bool = False
+    """Show the bounding box of the bird, and a margin, as if it were the photograph."""
+    antialias: bool = True
+    """Filter what is made smaller. Without it decoding is faster, and grainier."""
+    cache: Literal["none", "decoded"] = "none"
+    """`decoded` keeps the pixels of the first epoch; later ones cut random parts out of these and decode nothing."""
+    cache_mb: int = 4096
+    """Budget of pixels kept of each channel, megabytes of 10**6 bytes; a larger channel is decoded every epoch. The
+    processes of a host share it."""
+    shuffle_window: int = 1000
+    """Photographs held back to draw batches from; 0 keeps the channel's order. Of a stream, about 0.1 MB each."""
+    on_corrupt: Literal["fail", "drop"] = "fail"
+    """A JPEG that cannot be decoded ends the job, or is left out alone and counted."""
+
+    def ranges(self) -> list[tuple[str, bool, str]]:
+        """Of every bounded field: its name, whether its value is good, and what it must be."""
+        return [
+            *super().ranges(),
+            ("classes", 2 <= self.classes <= 100_000, "2 to 100000"),
+            ("image_size", self.image_size == 0 or 32 <= self.image_size <= 1024, "0, or 32 to 1024"),
+            ("head_factor", 0 < self.head_factor <= 1000, "above 0, to 1000"),
+            ("least_area", 0 < self.least_area <= 1, "above 0, to 1"),
+            ("cache_mb", self.cache_mb >= 1, "1 or more"),
+            ("shuffle_window", self.shuffle_window >= 0, "0 or more"),
+        ]
+
+    def showing(self, side: int, processes: int) -> Showing:
+        """How the channels' photographs are shown, in squares of `side` pixels, to each of a host's processes."""
+        return Showing(
+            classes=self.classes,
+            side=side,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            window=self.shuffle_window,
+            least_area=self.least_area,
+            use_boxes=self.use_boxes,
+            antialias=self.antialias,
+            on_corrupt=self.on_corrupt,
+            keep_bytes=self.cache_mb * 10**6 // processes if self.cache == "decoded" else 0,
         )

@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainjob import channel, cub200, dali_pipelines, evaluation, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
 from trainjob.ranks import Ranks
-from trainjob.showing import Showing, Shown
+from trainjob.showing import ShowingRecipe, Shown
 from trainjob.stop import Stop, StopRequested
 
 from keras_job import models, photographs, saving
@@ -30,75 +30,27 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Recipe):
+class Config(Recipe, ShowingRecipe):
     """The hyperparameters of the job."""
 
     dataset: Literal["cub200"] = "cub200"
     """Chose this program."""
-    classes: int = cub200.CLASSES
-    """Labels are 0 to one below it."""
     model: str = "auto"
     """`resnet18`, or any network of keras.applications. `auto`: ResNet50 on a GPU, resnet18 on a CPU."""
-    image_size: int = 0
-    """Side of the square that is shown, pixels, 32 to 1024. 0: 224 on a GPU, 128 on a CPU."""
+    optimizer: Literal["sgd", "adam", "rmsprop"] = "sgd"
+    """`sgd` has Nesterov's momentum."""
     epochs: int = 30
     """Passes over the train channel, 1 or more."""
     batch_size: int = 32
     """Images a step, 1 or more."""
-    optimizer: Literal["sgd", "adam", "rmsprop"] = "sgd"
-    """`sgd` has Nesterov's momentum."""
     learning_rate: float = 0.01
     """The peak of the schedule, above 0. 0.01 suits sgd from scratch, which 0.05 leads astray; 0.001 adam."""
     weight_decay: float = 1e-3
     """Apart from the gradient, times the learning rate, 0 or more."""
     label_smoothing: float = 0.1
     """0 to below 1."""
-    head_factor: float = 10.0
-    """With pretrained weights, the head's learning rate in multiples of the body's; above 0."""
-    least_area: float = 0.25
-    """Share of a photograph that a random crop has at least, above 0 to 1."""
-    use_boxes: bool = False
-    """Show the bounding box of the bird, and a margin, as if it were the photograph."""
-    antialias: bool = True
-    """Filter what is made smaller. Without it decoding is faster, and grainier."""
-    cache: Literal["none", "decoded"] = "none"
-    """`decoded` keeps the pixels of the first epoch; later ones cut random parts out of these and decode nothing."""
-    cache_mb: int = 4096
-    """Budget of pixels kept of each channel, megabytes of 10**6 bytes; a larger channel is decoded every epoch. The
-    processes of a host share it."""
-    shuffle_window: int = 1000
-    """Photographs held back to draw batches from; 0 keeps the channel's order. Of a stream, about 0.1 MB each."""
-    on_corrupt: Literal["fail", "drop"] = "fail"
-    """A JPEG that cannot be decoded ends the job, or is left out alone and counted."""
     decoder: dali_pipelines.Choice = "auto"
     """`auto`: DALI where it can be loaded, else tf.io."""
-
-    def ranges(self) -> list[tuple[str, bool, str]]:
-        """Of every bounded field: its name, whether its value is good, and what it must be."""
-        return [
-            *super().ranges(),
-            ("classes", 2 <= self.classes <= 100_000, "2 to 100000"),
-            ("image_size", self.image_size == 0 or 32 <= self.image_size <= 1024, "0, or 32 to 1024"),
-            ("head_factor", 0 < self.head_factor <= 1000, "above 0, to 1000"),
-            ("least_area", 0 < self.least_area <= 1, "above 0, to 1"),
-            ("cache_mb", self.cache_mb >= 1, "1 or more"),
-            ("shuffle_window", self.shuffle_window >= 0, "0 or more"),
-        ]
-
-    def showing(self, side: int, processes: int) -> Showing:
-        """How the channels' photographs are shown, in squares of `side` pixels, to each of a host's processes."""
-        return Showing(
-            classes=self.classes,
-            side=side,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            window=self.shuffle_window,
-            least_area=self.least_area,
-            use_boxes=self.use_boxes,
-            antialias=self.antialias,
-            on_corrupt=self.on_corrupt,
-            keep_bytes=self.cache_mb * 10**6 // processes if self.cache == "decoded" else 0,
-        )
 
     def fitted(self) -> tuple[str, int]:
         """The network and the side of its images, chosen for the device where they are left open."""

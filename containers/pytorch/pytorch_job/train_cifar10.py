@@ -11,9 +11,9 @@ from typing import Literal
 
 import torch
 from trainjob import channel, cifar10, hosts, hyperparameters, lifecycle, metrics
-from trainjob.dataset import Framing
 from trainjob.environment import JobEnvironment
 from trainjob.ranks import Ranks
+from trainjob.recipe import RecordsRecipe
 from trainjob.stop import Stop, StopRequested
 
 from pytorch_job import inputs, models, saving
@@ -29,30 +29,13 @@ EVALUATION_BATCH = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Recipe):
+class Config(Recipe, RecordsRecipe):
     """The hyperparameters of the job."""
 
     dataset: Literal["cifar10"] = "cifar10"
     """Chose this program."""
     model: models.Name = "net"
     """`net` for a CPU, `resnet` for a GPU."""
-    shuffle_window: int = 10_000
-    """Records held back to draw batches from, 3 KB each; 0 keeps the channel's order."""
-    framing: Framing = "auto"
-    """Of the records in both channels; `auto` tells it from their first bytes."""
-    cache: bool = False
-    """Stream the first epoch only, and keep its records in memory."""
-    cache_mb: int = 2048
-    """Budget of the cache for each channel, megabytes of 10**6 bytes; a larger channel is streamed every epoch. The
-    processes of a host share it."""
-
-    def ranges(self) -> list[tuple[str, bool, str]]:
-        """Of every bounded field: its name, whether its value is good, and what it must be."""
-        return [
-            *super().ranges(),
-            ("shuffle_window", self.shuffle_window >= 0, "0 or more"),
-            ("cache_mb", self.cache_mb >= 1, "1 or more"),
-        ]
 
 
 def main(env: JobEnvironment, stop: Stop) -> None:
