@@ -141,7 +141,7 @@ def _ranks(env: JobEnvironment, command: Command, *, own: bool) -> int:
     Of a script they are wanted where the SDK says so.
     """
     if own:
-        ranks = local_ranks.count(env, plain(env.hyperparameters.get(local_ranks.PROCESSES, "0")), count_gpus())
+        ranks = local_ranks.count(env, command.environ, count_gpus)
         return ranks if ranks * len(env.hosts) > 1 else 0
     asked = plain(env.hyperparameters.get(HP_TORCH_DISTRIBUTED, "")).lower() == "true"
     return max(1, int(command.environ.get(NUM_GPUS, "0"))) if asked else 0

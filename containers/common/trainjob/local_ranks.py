@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -18,6 +18,7 @@ from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, INSTANCE_GROUPS, exit_
 from trainjob.environment import JobEnvironment
 from trainjob.errors import EntryPointError
 from trainjob.fan_out import FanOut
+from trainjob.hyperparameters import plain
 from trainjob.script_mode import Command
 from trainjob.whole_lines import WholeLines
 
@@ -30,23 +31,31 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_SECONDS = 1.0
 
 
-def count(env: JobEnvironment, asked: str, gpus: int) -> int:
-    """Ranks for a built-in program on each host: `asked` of them, or where that is 0 one for each of this host's GPUs.
+def count(env: JobEnvironment, environ: Mapping[str, str], count_gpus: Callable[[], int]) -> int:
+    """Ranks for a built-in program on each host: as many as its hyperparameter says, else one for each GPU.
 
     One on each where hosts differ, as all must know of all. What is no number the program itself refuses.
 
     Raises:
-        EntryPointError: Far too many are asked for.
+        EntryPointError: Far too many are asked for, or more than there are GPUs.
     """
-    if asked.isdecimal() and int(asked) > 0:
-        if int(asked) > MOST_PROCESSES:
-            raise EntryPointError(
-                f"'{PROCESSES}' is {asked}; it must be 0 to {MOST_PROCESSES}, 0 being one to each GPU."
-            )
-        return int(asked)
+    text = plain(env.hyperparameters.get(PROCESSES, "0"))
+    asked = int(text) if text.isdecimal() else 0
+    if asked > MOST_PROCESSES:
+        raise EntryPointError(f"'{PROCESSES}' is {asked}; it must be 0 to {MOST_PROCESSES}, 0 being one to each GPU.")
+    if asked == 1:
+        return 1
+    gpus = len(_visible(environ)) if _VISIBLE in environ else count_gpus()
+    if asked > gpus > 0:
+        raise EntryPointError(f"'{PROCESSES}' is {asked}, but this host has {gpus} GPUs; set it to {gpus} at the most.")
     groups = env.resource_config.get(INSTANCE_GROUPS)
     types = {str(group.get("instance_type")) for group in groups} if isinstance(groups, list) else set()
-    return max(1, gpus) if len(types) <= 1 else 1
+    return asked or (max(1, gpus) if len(types) <= 1 else 1)
+
+
+def _visible(environ: Mapping[str, str]) -> list[str]:
+    """The GPUs that a variable of CUDA's names."""
+    return [name for name in environ.get(_VISIBLE, "").split(",") if name and name != "-1"]
 
 
 def several(command: Command, ranks: int, devices: Devices) -> Command:
@@ -62,9 +71,8 @@ def told(env: JobEnvironment, environ: Mapping[str, str], devices: Devices) -> d
     mine = {name: place[name] for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TF_CONFIG")}
     mine |= {environment.LOCAL_RANK: f"{env.local_rank}/{env.local_ranks}", environment.FIFOS: str(env.paths.fifos)}
     if devices == "own":
-        visible = [each for each in environ.get(_VISIBLE, "").split(",") if each]
-        names = visible if len(visible) >= env.local_ranks else [str(index) for index in range(env.local_ranks)]
-        mine[_VISIBLE] = names[env.local_rank]
+        names = _visible(environ)
+        mine[_VISIBLE] = names[env.local_rank] if env.local_rank < len(names) else str(env.local_rank)
     return {"OMP_NUM_THREADS": str(max(1, len(cores.usable()) // env.local_ranks)), **environ, **mine}
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,7 @@ def test_ranks_share_the_cores_unless_the_job_says_otherwise(given, threads):
 
 @pytest.mark.parametrize(
     ("given", "visible"),
-    [(None, ["0", "1"]), ("4,7", ["4", "7"]), ("GPU-a,GPU-b,GPU-c", ["GPU-a", "GPU-b"]), ("3", ["0", "1"])],
+    [(None, ["0", "1"]), ("4,7", ["4", "7"]), ("GPU-a,GPU-b,GPU-c", ["GPU-a", "GPU-b"])],
 )
 def test_rank_of_a_built_in_program_sees_one_gpu_and_a_scripts_all(given, visible):
     environ = {} if given is None else {"CUDA_VISIBLE_DEVICES": given}
@@ -167,6 +168,11 @@ def test_rank_of_a_built_in_program_runs_on_its_part_of_the_cores():
 UNEQUAL = [{"instance_group_name": "a", "instance_type": "ml.g5.xlarge"}, {"instance_type": "ml.g5.12xlarge"}]
 
 
+def counted(asked: str, gpus: int, groups: object = None, environ: dict[str, str] | None = None) -> int:
+    env = replace(env_of(0, 1, instance_groups=groups), hyperparameters={"processes_per_host": asked})
+    return local_ranks.count(env, environ or {}, lambda: gpus)
+
+
 @pytest.mark.parametrize(
     ("asked", "gpus", "groups", "count"),
     [
@@ -174,18 +180,32 @@ UNEQUAL = [{"instance_group_name": "a", "instance_type": "ml.g5.xlarge"}, {"inst
         ("0", 1, [], 1),
         ("0", 8, UNEQUAL[:1], 8),
         ("3", 8, [], 3),
+        ('"3"', 0, [], 3),
+        ("1", 8, [], 1),
         ("0", 4, UNEQUAL, 1),
         ("2", 4, UNEQUAL, 2),
         ("many", 2, [], 2),
     ],
 )
 def test_each_gpu_gets_a_process_unless_the_job_says_how_many_or_hosts_differ(asked, gpus, groups, count):
-    assert local_ranks.count(env_of(0, 1, instance_groups=groups), asked, gpus) == count
+    assert counted(asked, gpus, groups) == count
 
 
-def test_far_too_many_processes_are_refused():
-    with pytest.raises(EntryPointError, match="'processes_per_host' is 1000; it must be 0 to 64"):
-        local_ranks.count(env_of(0, 1), "1000", 0)
+@pytest.mark.parametrize(("visible", "count"), [("2,3", 2), ("", 1), ("-1", 1), ("GPU-a", 1)])
+def test_only_gpus_that_a_process_may_see_count(visible, count):
+    assert counted("0", 8, environ={"CUDA_VISIBLE_DEVICES": visible}) == count
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "text"),
+    [
+        ("1000", 0, "'processes_per_host' is 1000; it must be 0 to 64"),
+        ("4", 2, "'processes_per_host' is 4, but this host has 2 GPUs; set it to 2 at the most"),
+    ],
+)
+def test_more_processes_than_there_may_be_are_refused(asked, gpus, text):
+    with pytest.raises(EntryPointError, match=text):
+        counted(asked, gpus)
 
 
 def test_channel_that_cannot_be_passed_on_ends_all_and_is_named(environ, tmp_path):
