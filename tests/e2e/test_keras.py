@@ -9,9 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from trainjob import cifar10
 
+from scripts.datasets.drawing import draw
 from tests.e2e.conftest import RunJob, command, read_job
 
+FEW = 384
+"""Images of a file, where it matters that a job trains, and not what it learns: 26 times fewer than the sample's."""
 KERAS = ("--framework", "keras")
 STEP = r".*step - loss: [0-9\.]+ - accuracy: [0-9\.]+ - "
 WORKSHOP_METRICS = {
@@ -29,6 +33,17 @@ def keras_runtime(request: pytest.FixtureRequest) -> str:
     if request.param == "docker":
         request.getfixturevalue("keras_image")
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Drawn images in the layout that CIFAR-10 is published in."""
+    folder = tmp_path_factory.mktemp("few") / cifar10.FOLDER
+    folder.mkdir()
+    for seed, name in enumerate((*cifar10.TRAIN_FILES, *cifar10.TEST_FILES)):
+        (folder / name).write_bytes(draw(FEW, seed).tobytes())
+    (folder / cifar10.META_FILE).write_text("\n".join(cifar10.CLASSES) + "\n")
+    return str(folder)
 
 
 def names_in(archive: Path) -> set[str]:
@@ -50,9 +65,10 @@ def test_first_contact_trains_the_sample_from_a_stream_to_a_model(run_job: RunJo
     assert drawn <= {Path(name).name for name in names_in(job.folder / "output.tar.gz")}
 
 
-def test_form_and_input_mode_make_no_difference_to_what_is_learnt(run_job: RunJob):
+def test_form_and_input_mode_make_no_difference_to_what_is_learnt(run_job: RunJob, few_images: str):
+    settings = ("--data", few_images, "--epochs", "1", "--runtime", "process")
     jobs = [
-        run_job(*KERAS, "--epochs", "1", "--runtime", "process", "--input-mode", mode, "--format", form, state=form)
+        run_job(*KERAS, *settings, "--input-mode", mode, "--format", form, state=form)
         for mode, form in (("Pipe", "tfrecord"), ("FastFile", "fixed"), ("File", "recordio"))
     ]
 
@@ -60,8 +76,9 @@ def test_form_and_input_mode_make_no_difference_to_what_is_learnt(run_job: RunJo
     assert jobs[0].metrics == jobs[1].metrics == jobs[2].metrics
 
 
-def test_interrupt_stops_the_job_once_and_leaves_a_checkpoint(tmp_path: Path, keras_runtime: str):
-    started = command("scripts/local_train.py", tmp_path, *KERAS, "--epochs", "500", "--runtime", keras_runtime)
+def test_interrupt_stops_the_job_once_and_leaves_a_checkpoint(tmp_path: Path, keras_runtime: str, few_images: str):
+    settings = ("--data", few_images, "--epochs", "500", "--runtime", keras_runtime)
+    started = command("scripts/local_train.py", tmp_path, *KERAS, *settings)
     with subprocess.Popen(
         started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
