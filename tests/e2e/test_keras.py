@@ -15,7 +15,7 @@ from scripts.datasets.drawing import draw
 from tests.e2e.conftest import RunJob, command, read_job
 
 FEW = 384
-"""Images of a file, where it matters that a job trains, and not what it learns: 26 times fewer than the sample's."""
+"""Images of a file, where it matters that a job trains, and not what it learns: a fifth of the sample's."""
 KERAS = ("--framework", "keras")
 STEP = r".*step - loss: [0-9\.]+ - accuracy: [0-9\.]+ - "
 WORKSHOP_METRICS = {

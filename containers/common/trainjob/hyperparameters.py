@@ -19,6 +19,10 @@ from trainjob.errors import HyperparameterError
 
 DATASET = "dataset"
 """Read by `trainjob.launch`, which picks the program by it; a program need not declare it."""
+PROCESSES = "processes_per_host"
+"""Read by the launcher, too: ranks of a built-in program on each host, 0 for one to each GPU."""
+MOST_PROCESSES = 64
+"""Of a host; a slip of the pen is not to start thousands."""
 
 T = TypeVar("T")
 

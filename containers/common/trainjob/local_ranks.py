@@ -18,14 +18,10 @@ from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, INSTANCE_GROUPS, exit_
 from trainjob.environment import JobEnvironment
 from trainjob.errors import EntryPointError
 from trainjob.fan_out import FanOut
-from trainjob.hyperparameters import plain
+from trainjob.hyperparameters import MOST_PROCESSES, PROCESSES, plain
 from trainjob.script_mode import Command
 from trainjob.whole_lines import WholeLines
 
-PROCESSES = "processes_per_host"
-"""Hyperparameter of the built-in programs: ranks on each host, 0 for one to each GPU."""
-MOST_PROCESSES = 64
-"""Of a host; a slip of the pen is not to start thousands."""
 Devices = Literal["all", "own"]
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_SECONDS = 1.0
@@ -83,13 +79,13 @@ def run(ranks: int, devices: Devices, argv: Sequence[str]) -> int:
     collective for ever; not so once they stop, for one may be saving.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*child.STOPS, signal.SIGCHLD})
-    env = environment.read()
+    env, all_cores = environment.read(), cores.usable()
     with FanOut(env, ranks) as fifos:
         processes = []
         for index, folder in enumerate(fifos.folders):
             paths = replace(env.paths, fifos=folder)
             seen = replace(env, paths=paths, local_rank=index, local_ranks=ranks)
-            environ, all_cores = told(seen, os.environ, devices), cores.usable()
+            environ = told(seen, os.environ, devices)
             with cores.bound(cores.part(all_cores, index, ranks) if devices == "own" else all_cores):
                 processes.append(child.start(argv, environ, None, stdout=subprocess.PIPE, mask=before))
         fifos.start()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainjob.dataset import Framing
+from trainjob.hyperparameters import MOST_PROCESSES
 from trainjob.intervals import Intervals
-from trainjob.local_ranks import MOST_PROCESSES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,10 @@ class Showing:
 
 @dataclass(frozen=True, kw_only=True)
 class ShowingRecipe(CommonRecipe):
-    """What a training on photographs is told about them, in both frameworks."""
+    """What a training on photographs is told about them, in both frameworks.
+
+    What a framework's own recipe has, too, comes from there where a program takes both: the program sets it anew.
+    """
 
     classes: int = cub200.CLASSES
     """Labels are 0 to one below it."""

@@ -16,6 +16,7 @@ from trainjob.environment import ChannelConfig, JobEnvironment
 from trainjob.errors import ChannelError
 from trainjob.fan_out import FanOut
 from trainjob.pipe import PipeReader
+from trainjob.stderr_tee import write_all
 from trainjob.stop import Stop, StopRequested
 
 SECONDS = 30
@@ -35,9 +36,7 @@ class Host:
         path = self.env.paths.fifo("train", epoch)
         os.mkfifo(path)
         with path.open("wb", buffering=0) as file:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[file.write(rest) :]
+            write_all(file.fileno(), content)
 
     def read(self, index: int, epochs: int = 1) -> list[bytes]:
         found = []
@@ -119,9 +118,7 @@ def test_slow_process_bounds_what_is_held_for_it(tmp_path: Path):
         def feed() -> None:
             with path.open("wb", buffering=0) as file:
                 for _ in range(40):
-                    rest = memoryview(bytes(size))
-                    while rest:
-                        rest = rest[file.write(rest) :]
+                    write_all(file.fileno(), bytes(size))
                     written.append(size)
 
         feeding = pool.submit(feed)

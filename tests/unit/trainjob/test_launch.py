@@ -434,3 +434,12 @@ def test_processes_of_a_host_are_ranks_that_each_read_the_whole_fifo(job: Job) -
     assert launcher.returncode == 0, err
     assert sorted(out.decode().splitlines()) == ["0 2 0 records 0", "1 2 1 records 1"]
     assert not job.paths.failure.exists()
+
+
+def test_process_that_is_alone_is_told_of_no_others(job: Job) -> None:
+    job.program(
+        "import os; print({'RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'TF_CONFIG', 'TRAINJOB_FIFOS'} & {*os.environ})"
+    )
+    code, out, err = job.run()
+    assert code == 0, err
+    assert out == b"set()\n"
