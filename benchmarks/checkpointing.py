@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from trainjob import cifar10
-from trainjob.autosave import Autosave
-from trainjob.between import STEP_LOSS
 from trainjob.contract import FILE
 from trainjob.stop import Stop
+from trainjob.training.autosave import Autosave
+from trainjob.training.between import STEP_LOSS
 
 from benchmarks.rounds import Target, measure, parser, ratio, report
 from tests.small_job import Job, records

@@ -20,7 +20,7 @@ from nvidia.dali import fn, types
 from nvidia.dali.pipeline import Pipeline
 from trainjob import cub200
 from trainjob.channel import Channel
-from trainjob.showing import Showing
+from trainjob.photographs.showing import Showing
 
 from benchmarks.photograph_channel import in_a_pipe, in_files, speed
 

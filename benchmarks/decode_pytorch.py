@@ -24,7 +24,7 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 from trainjob import cub200
 from trainjob.channel import Channel
-from trainjob.showing import Showing, Shown
+from trainjob.photographs.showing import Showing, Shown
 
 from benchmarks.photograph_channel import in_a_pipe, in_files, speed
 

@@ -13,7 +13,7 @@ from trainjob.channel import Channel
 from trainjob.contract import FILE, PIPE, Paths
 from trainjob.environment import ChannelConfig
 from trainjob.framing import recordio
-from trainjob.photographs import INDEX, Photographs
+from trainjob.photographs.epochs import INDEX, Photographs
 from trainjob.stop import Stop
 
 EPOCHS = 100

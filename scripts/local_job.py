@@ -128,7 +128,7 @@ def stand_in(framework: str, python: str | None) -> dict[str, Any]:
         "python_path": [str(ROOT / "containers" / "common"), str(ROOT / entry["folder"])],
         "environment": {"TRAINJOB_PROGRAMS": entry["package"], "PYTHONUNBUFFERED": "1", **entry["environment"]},
         "train": ["-m", "trainjob.launch"],
-        "preload": "trainjob.preloading:load",
+        "preload": "trainjob.launching.preloading:load",
     }
 
 

@@ -10,7 +10,7 @@ from trainjob import environment
 from trainjob.contract import FILE, PIPE
 from trainjob.environment import JobEnvironment
 from trainjob.framing import recordio
-from trainjob.photographs import INDEX
+from trainjob.photographs.epochs import INDEX
 
 from tests.small_job import Job
 from tests.unit.trainjob.jpegs import Image, jpeg_of

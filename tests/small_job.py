@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from trainjob import cifar10, environment
-from trainjob.autosave import Autosave
 from trainjob.contract import FILE, PIPE, Paths
 from trainjob.environment import JobEnvironment
+from trainjob.training.autosave import Autosave
 
 
 def records(count: int, seed: int) -> bytes:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from trainjob.between import STEP_LOSS
+from trainjob.training.between import STEP_LOSS
 
 from scripts.drilling.moments import Kind
 

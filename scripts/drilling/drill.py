@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainjob import checkpoint
+from trainjob.training import checkpoint
 
 from local_mode.errors import JobStateError
 from local_mode.jobs.interrupt import interrupt

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from trainjob import dali_pipelines
+from trainjob.photographs import dali_pipelines
 
 REQUIRE = "REQUIRE_GPU"
 """Environment variable: where it is 1, as `make test/gpu` sets it, a missing GPU is a failure and not a skip."""

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trainjob import jpeg
-from trainjob.dali_pipelines import DaliDecoder, Tuning
-from trainjob.decoding import Decoded, Request
-from trainjob.views import Centre, Crop, View, Whole, regions
+from trainjob.photographs import jpeg
+from trainjob.photographs.dali_pipelines import DaliDecoder, Tuning
+from trainjob.photographs.decoding import Decoded, Request
+from trainjob.photographs.views import Centre, Crop, View, Whole, regions
 
 from tests.unit.trainjob import jpegs
 from tests.unit.trainjob.jpegs import hollow, photograph

@@ -1,4 +1,4 @@
-"""DALI inside each image, as the unit tests ask it: tests/unit/trainjob/test_dali_pipelines.py, run there."""
+"""DALI inside each image, as the unit tests ask it: their own file, run there."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from scripts.environments import project
 from scripts.environments.environment import ROOT
 from tests.containers import RunContainer
 
+TESTS = "tests/unit/trainjob/photographs/test_dali_pipelines.py"
 SECONDS = 900.0
 """A minute on an idle machine, a quarter of it to import."""
 
@@ -27,7 +28,7 @@ def test_dali_passes_its_unit_tests_inside_the_image(
     }
     ended = run_container(
         image,
-        ["python", "-m", "pytest", "-p", "no:cacheprovider", "-s", "tests/unit/trainjob/test_dali_pipelines.py"],
+        ["python", "-m", "pytest", "-p", "no:cacheprovider", "-s", TESTS],
         seconds=SECONDS,
         volumes={place: {"bind": target, "mode": "ro"} for place, target in bound.items()},
         environment={"PYTHONPATH": "/pytest", "PYTHONDONTWRITEBYTECODE": "1", "REAL_DATA": "/real"},

@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -43,8 +43,8 @@ MAY_IMPORT = {
     "trainjob": {"trainjob", "numpy", "crc32c", "google_crc32c"},
     "trainjob.contract": set(),
     "trainjob.errors": set(),
-    "trainjob.pictures": {"trainjob", "numpy", "matplotlib"},
-    "trainjob.dali_pipelines": {"trainjob", "numpy", "nvidia"},
+    "trainjob.training.pictures": {"trainjob", "numpy", "matplotlib"},
+    "trainjob.photographs.dali_pipelines": {"trainjob", "numpy", "nvidia"},
     "trainjob.framing": {"trainjob.framing", "trainjob.errors", "numpy", "crc32c", "google_crc32c"},
     "pytorch_job": {"pytorch_job", "trainjob", "torch", "numpy"},
     "pytorch_job.inputs": {"pytorch_job", "trainjob", "torch", "numpy", "nvidia"},
@@ -147,6 +147,13 @@ MAY_IMPORT = {
 }  # fmt: skip
 # Below one another: a module here must not import one that comes later.
 LAYERS = ("trainjob.framing", "trainjob.pipe", "trainjob.channel", "trainjob.batching")
+# Of a folder of trainjob: the modules of trainjob outside of it that may import it. framing is there for all that read.
+FOLDERS = {
+    "trainjob.launching": {"trainjob.launch"},
+    "trainjob.photographs": set(),
+    # A recipe of its own stands on the one that all programs have; what is imported before a fork includes matplotlib.
+    "trainjob.training": {"trainjob.photographs.showing", "trainjob.launching.preloading"},
+}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -199,6 +206,35 @@ def test_lower_layer_does_not_import_a_higher_one(name):
     assert [item for item in imports(name, MODULES[name]) if item.startswith(LAYERS[layer + 1 :])] == []
 
 
+def into(folder: str, importers: Mapping[str, Path]) -> dict[str, str]:
+    """The modules that import a folder though the table does not let them, each with what it imports."""
+    return {
+        name: item
+        for name, path in importers.items()
+        if name not in FOLDERS[folder] and not f"{name}.".startswith(f"{folder}.")
+        for item in imports(name, path)
+        if f"{item}.".startswith(f"{folder}.")
+    }
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folder_of_trainjob_is_imported_only_by_whom_the_table_names(folder):
+    assert into(folder, {name: path for name, path in MODULES.items() if name.startswith("trainjob")}) == {}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_table_of_folders_names_nobody_who_need_not_be_named(folder):
+    named = {name for name in FOLDERS[folder] if any(item.startswith(folder) for item in imports(name, MODULES[name]))}
+
+    assert named == FOLDERS[folder]
+
+
+def test_folder_is_refused_to_a_module_that_reads():
+    reader = {"trainjob.pipe": MODULES["trainjob.launch"]}
+
+    assert set(into("trainjob.launching", reader)) == {"trainjob.pipe"}
+
+
 def test_rules_refuse_what_they_should():
     assert not allowed("torch", rule_for("local_mode.jobs.create"))
     assert not allowed("local_mode.jobs", rule_for("local_mode.runners.process"))
@@ -228,7 +264,7 @@ assert threading.active_count() == 1, threading.enumerate()
 
 def test_every_module_imports_quietly_in_an_empty_environment():
     # pictures, dali_pipelines and runs bring libraries that are loud by themselves; the look at the source covers them.
-    loud = ("trainjob.dali_pipelines", "trainjob.pictures", "local_mode.tracking.runs")
+    loud = ("trainjob.photographs.dali_pipelines", "trainjob.training.pictures", "local_mode.tracking.runs")
     names = [name for name in MODULES if name.startswith(("trainjob", "local_mode")) and name not in loud]
     places = [str(REPOSITORY), str(REPOSITORY / "containers/common")]
     code = f"import sys; sys.path[:0] = {places}\n{QUIET}"

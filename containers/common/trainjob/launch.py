@@ -12,16 +12,17 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NoReturn
 
-from trainjob import child, environment, failure, forked, hosts, local_ranks, script_mode
+from trainjob import environment, failure, hosts
 from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, HP_TORCH_DISTRIBUTED, SIGNAL_BASE, exit_code
 from trainjob.environment import JobEnvironment
 from trainjob.errors import EntryPointError
 from trainjob.hyperparameters import DATASET, plain
-from trainjob.peers import Peers
-from trainjob.relay import Relay
-from trainjob.script_mode import Command
-from trainjob.sm_variables import NUM_GPUS, count_gpus
-from trainjob.stderr_tee import StderrTee
+from trainjob.launching import child, forked, local_ranks, script_mode
+from trainjob.launching.peers import Peers
+from trainjob.launching.relay import Relay
+from trainjob.launching.script_mode import Command
+from trainjob.launching.sm_variables import NUM_GPUS, count_gpus
+from trainjob.launching.stderr_tee import StderrTee
 from trainjob.stop import StopRequested
 
 PROGRAMS = "TRAINJOB_PROGRAMS"

@@ -1,1 +1,1 @@
-"""What Keras imports only when it is used, for a process that programs are forked from: `trainjob.preloading`."""
+"""What Keras imports only when it is used, for a process that programs are forked from (`trainjob.launching`)."""

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from trainjob import dali_pipelines, decoded
-from trainjob.decoding import Batch as Pixels
-from trainjob.decoding import Decoder
 from trainjob.errors import ChannelError, PhotographError
-from trainjob.evaluation import Evaluation
-from trainjob.plain_decoder import PlainDecoder
-from trainjob.ranks import NO_RECORD, Ranks
-from trainjob.showing import Shown
+from trainjob.photographs import dali_pipelines, decoded
+from trainjob.photographs.decoding import Batch as Pixels
+from trainjob.photographs.decoding import Decoder
+from trainjob.photographs.plain_decoder import PlainDecoder
+from trainjob.photographs.showing import Shown
+from trainjob.photographs.views import Centre, Crop, View, centre, resized
 from trainjob.stop import Stop, StopRequested
-from trainjob.views import Centre, Crop, View, centre, resized
+from trainjob.training.evaluation import Evaluation
+from trainjob.training.ranks import NO_RECORD, Ranks
 
 from keras_job import inputs
 from keras_job.recipe import has_gpu

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from trainjob import lifecycle
 from trainjob.environment import JobEnvironment
 from trainjob.errors import PeerError
-from trainjob.peers import SILENCE_SECONDS
-from trainjob.ranks import ONE_OF_GPUS, Ranks, Values
+from trainjob.launching.peers import SILENCE_SECONDS
 from trainjob.stop import Stop
+from trainjob.training.ranks import ONE_OF_GPUS, Ranks, Values
 
 log = logging.getLogger(__name__)
 

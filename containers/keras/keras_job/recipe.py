@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import keras
 import tensorflow as tf
-from trainjob.recipe import CommonRecipe
+from trainjob.training.recipe import CommonRecipe
 
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from trainjob import autosave, checkpoint, pictures
-from trainjob.autosave import Autosave
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
-from trainjob.progress import Progress
-from trainjob.ranks import Ranks
+from trainjob.training import autosave, checkpoint, pictures
+from trainjob.training.autosave import Autosave
+from trainjob.training.progress import Progress
+from trainjob.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 

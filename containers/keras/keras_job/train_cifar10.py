@@ -13,9 +13,9 @@ import keras
 import tensorflow as tf
 from trainjob import channel, cifar10, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
-from trainjob.ranks import Ranks
-from trainjob.recipe import RecordsRecipe
 from trainjob.stop import Stop, StopRequested
+from trainjob.training.ranks import Ranks
+from trainjob.training.recipe import RecordsRecipe
 
 from keras_job import inputs, models, saving
 from keras_job.ranks import joined, spread_seeds, weights

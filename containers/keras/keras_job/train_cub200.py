@@ -13,11 +13,13 @@ from typing import Literal
 
 import keras
 import tensorflow as tf
-from trainjob import channel, cub200, dali_pipelines, evaluation, hosts, hyperparameters, lifecycle, metrics
+from trainjob import channel, cub200, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
-from trainjob.ranks import Ranks
-from trainjob.showing import ShowingRecipe, Shown
+from trainjob.photographs import dali_pipelines
+from trainjob.photographs.showing import ShowingRecipe, Shown
 from trainjob.stop import Stop, StopRequested
+from trainjob.training import evaluation
+from trainjob.training.ranks import Ranks
 
 from keras_job import models, photographs, saving
 from keras_job.ranks import joined, spread_seeds, weights

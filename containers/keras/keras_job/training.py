@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from trainjob.between import Between
 from trainjob.dataset import Dataset
 from trainjob.errors import ChannelError
-from trainjob.ranks import NO_RECORD, Ranks
-from trainjob.schedules import SCALINGS, SCHEDULES
 from trainjob.stop import Stop, StopRequested
+from trainjob.training.between import Between
+from trainjob.training.ranks import NO_RECORD, Ranks
+from trainjob.training.schedules import SCALINGS, SCHEDULES
 
 from keras_job import inputs, models, saving
 from keras_job import ranks as among

@@ -1,4 +1,4 @@
-"""What PyTorch imports only when it is used, for a process that programs are forked from: `trainjob.preloading`."""
+"""What PyTorch imports only when it is used, for a process that programs are forked from (`trainjob.launching`)."""
 
 import importlib
 

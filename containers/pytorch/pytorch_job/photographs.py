@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from trainjob import dali_pipelines, decoded
-from trainjob.decoding import Batch as Pixels
-from trainjob.decoding import Decoder
 from trainjob.errors import ChannelError, PhotographError
-from trainjob.evaluation import Evaluation
-from trainjob.plain_decoder import PlainDecoder
-from trainjob.ranks import NO_RECORD, Ranks
-from trainjob.showing import Shown
+from trainjob.photographs import dali_pipelines, decoded
+from trainjob.photographs.decoding import Batch as Pixels
+from trainjob.photographs.decoding import Decoder
+from trainjob.photographs.plain_decoder import PlainDecoder
+from trainjob.photographs.showing import Shown
+from trainjob.photographs.views import Centre, Crop, View, centre, resized
 from trainjob.stop import Stop, StopRequested
-from trainjob.views import Centre, Crop, View, centre, resized
+from trainjob.training.evaluation import Evaluation
+from trainjob.training.ranks import NO_RECORD, Ranks
 
 from pytorch_job import inputs
 from pytorch_job.training import Trainer

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from trainjob.recipe import CommonRecipe
+from trainjob.training.recipe import CommonRecipe
 
 FACTOR = "factor"
 """Of an optimizer's group: its learning rate, in multiples of the schedule's."""

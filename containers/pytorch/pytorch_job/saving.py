@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from trainjob import autosave, checkpoint, pictures
-from trainjob.autosave import Autosave
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
-from trainjob.progress import Progress
-from trainjob.ranks import Ranks
+from trainjob.training import autosave, checkpoint, pictures
+from trainjob.training.autosave import Autosave
+from trainjob.training.progress import Progress
+from trainjob.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from trainjob import channel, cifar10, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
-from trainjob.ranks import Ranks
-from trainjob.recipe import RecordsRecipe
 from trainjob.stop import Stop, StopRequested
+from trainjob.training.ranks import Ranks
+from trainjob.training.recipe import RecordsRecipe
 
 from pytorch_job import inputs, models, saving
 from pytorch_job.ranks import joined, weights

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from trainjob import channel, cub200, dali_pipelines, evaluation, hosts, hyperparameters, lifecycle, metrics
+from trainjob import channel, cub200, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
-from trainjob.ranks import Ranks
-from trainjob.showing import ShowingRecipe, Shown
+from trainjob.photographs import dali_pipelines
+from trainjob.photographs.showing import ShowingRecipe, Shown
 from trainjob.stop import Stop, StopRequested
+from trainjob.training import evaluation
+from trainjob.training.ranks import Ranks
 
 from pytorch_job import inputs, models, photographs, saving
 from pytorch_job.ranks import joined, weights

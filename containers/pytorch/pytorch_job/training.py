@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from trainjob import cifar10
-from trainjob.between import Between
 from trainjob.errors import ChannelError, HyperparameterError
-from trainjob.ranks import NO_RECORD, Ranks
-from trainjob.schedules import SCALINGS, SCHEDULES
 from trainjob.stop import Stop, StopRequested
+from trainjob.training.between import Between
+from trainjob.training.ranks import NO_RECORD, Ranks
+from trainjob.training.schedules import SCALINGS, SCHEDULES
 
 from pytorch_job import inputs, saving
 from pytorch_job.accumulation import Found, Piece, accumulate

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras_job import inputs, ranks, recipe, saving, training
-from trainjob import channel, checkpoint, hosts, lifecycle
-from trainjob.autosave import Autosave
+from trainjob import channel, hosts, lifecycle
 from trainjob.contract import FILE, PIPE
 from trainjob.dataset import Dataset
-from trainjob.ranks import Ranks
 from trainjob.stop import Stop, StopRequested
+from trainjob.training import checkpoint
+from trainjob.training.autosave import Autosave
+from trainjob.training.ranks import Ranks
 
 from tests.several_hosts import environment, told_to_stop, with_one_late
 from tests.small_job import Job, records

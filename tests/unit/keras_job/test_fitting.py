@@ -20,9 +20,10 @@ import pytest
 import tensorflow as tf
 from keras_job import fitting, inputs
 from sagemaker_tensorflow import PipeModeDataset
-from trainjob import channel, checkpoint, cifar10, metrics
+from trainjob import channel, cifar10, metrics
 from trainjob.contract import PIPE
 from trainjob.stop import Stop
+from trainjob.training import checkpoint
 
 from tests.small_job import records
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trainjob import checkpoint
 from trainjob.contract import FILE, PIPE
+from trainjob.training import checkpoint
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.drill]
 

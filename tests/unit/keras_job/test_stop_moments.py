@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from keras_job import models, saving, train_cifar10
 from keras_job.training import Trainer
-from trainjob import checkpoint, cifar10, dataset
+from trainjob import cifar10, dataset
 from trainjob.contract import PIPE
 from trainjob.stop import Stop
+from trainjob.training import checkpoint
 
 from tests.stops import listening, terminate
 

@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 from keras_job import models, saving, train_cifar10
 from keras_job.ranks import joined
-from trainjob import checkpoint, cifar10, dataset
+from trainjob import cifar10, dataset
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError, RecordError
 from trainjob.stop import Stop
+from trainjob.training import checkpoint
 
 from tests.small_job import write_checkpoints_at_once
 from tests.stops import StopAfter

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras_job import models, train_cub200, training
-from trainjob import checkpoint, cub200, dali_pipelines, metrics
+from trainjob import cub200, metrics
 from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.errors import ChannelError, CheckpointError, HyperparameterError, PhotographError, RecordError
+from trainjob.photographs import dali_pipelines
 from trainjob.stop import Stop
+from trainjob.training import checkpoint
 
 from tests.photograph_job import CLASSES, STEPS, TRAIN, PhotographJob, birds
 from tests.stops import StopAfter

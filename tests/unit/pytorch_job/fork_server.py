@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 import torch
 import torch._dynamo  # the first optimizer would import it, for a second
 from pytorch_job import train_cifar10, training
-from trainjob import lifecycle, pictures
+from trainjob import lifecycle
+from trainjob.training import pictures
 
 
 def main() -> None:

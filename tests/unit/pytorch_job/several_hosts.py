@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from pytorch_job import inputs, models, ranks, recipe, saving, train_cifar10, training
 from torch import Tensor, nn
-from trainjob import channel, checkpoint, hosts, lifecycle
+from trainjob import channel, hosts, lifecycle
 from trainjob.contract import FILE, PIPE
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop
+from trainjob.training import checkpoint
 
 from tests.several_hosts import environment, told_to_stop, with_one_late
 from tests.small_job import Job, records

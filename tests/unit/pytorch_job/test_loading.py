@@ -8,11 +8,11 @@ import torch
 from pytorch_job import inputs, saving, train_cifar10, training
 from torch.utils.data import DataLoader
 from trainjob import channel, cifar10
-from trainjob.autosave import Autosave
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.framing import recordio, tfrecord
 from trainjob.stop import Stop
+from trainjob.training.autosave import Autosave
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from trainjob import checkpoint
 from trainjob.contract import FILE, PIPE
+from trainjob.training import checkpoint
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.drill]
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from pytorch_job import saving, train_cifar10
 from pytorch_job.training import Trainer
-from trainjob import checkpoint, cifar10, dataset
+from trainjob import cifar10, dataset
 from trainjob.contract import PIPE
 from trainjob.stop import Stop
+from trainjob.training import checkpoint
 
 from tests.stops import listening, terminate
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from pytorch_job import models, train_cifar10
 from pytorch_job.ranks import joined
-from trainjob import checkpoint, cifar10
+from trainjob import cifar10
 from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError
 from trainjob.stop import Stop
+from trainjob.training import checkpoint
 
 from tests.small_job import write_checkpoints_at_once
 

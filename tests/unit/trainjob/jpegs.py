@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from trainjob.errors import PhotographError
-from trainjob.photograph_records import Photograph
-from trainjob.views import Centre, Crop, View, centre, resized
+from trainjob.photographs.records import Photograph
+from trainjob.photographs.views import Centre, Crop, View, centre, resized
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow, which draws the JPEGs, is not installed")
 

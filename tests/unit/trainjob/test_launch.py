@@ -178,7 +178,7 @@ def test_a_program_that_does_not_handle_sigterm_ends_with_143(job: Job) -> None:
 
 def test_a_program_that_does_not_stop_in_time_is_killed_and_the_failure_file_says_so(job: Job) -> None:
     job.program("import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)")
-    with job.start(f"from trainjob import relay; relay.CHILD_SECONDS = 0.5; {LAUNCH}") as child:
+    with job.start(f"from trainjob.launching import relay; relay.CHILD_SECONDS = 0.5; {LAUNCH}") as child:
         assert line(child) == "ready"
         begin = time.monotonic()
         child.send_signal(signal.SIGTERM)
@@ -363,7 +363,8 @@ def test_a_stop_while_the_code_is_prepared_ends_the_job_at_once_and_starts_nothi
     job.script("print('started')")
     # What installs is slow: stands for a large download.
     slow = """
-from trainjob import child, launch, script_mode
+from trainjob import launch
+from trainjob.launching import child, script_mode
 def install(code, environ, is_package):
     print("installing", flush=True)
     child.start(["sleep", "30"], environ, code).wait()
@@ -385,7 +386,8 @@ def test_a_stop_amid_the_start_of_what_prepares_the_code_is_not_lost(job: Job) -
     # Python drops what a signal's handler raises in a hook of a fork; logging has such hooks in every process.
     amid = """
 import os, signal
-from trainjob import child, launch, script_mode
+from trainjob import launch
+from trainjob.launching import child, script_mode
 def install(code, environ, is_package):
     os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
     child.start(["sleep", "30"], environ, code).wait()
