@@ -91,17 +91,23 @@ class Job:
             end = self._failed(f"ClientError: {error}")
         except Exception as error:  # noqa: BLE001  # the outermost frame of this thread: the job must end and say so
             end = self._failed(self._explain(error))
+        end |= {"FinalMetricDataList": self._metrics.final(), **self._control.times(), **self._conclude()}
+        self._has_ended = True
+        # Before anything is removed: whoever waits for the end has all of it by now.
+        is_stored = self._try(lambda: self._record.enter(**end))
+        self._clean_up()
+        if not is_stored:
+            self._try(self._record.amend)  # what was removed may be the room that it needed
+        # Last: until then a sweep leaves the job alone.
+        self._try(lambda: release(self.folder, self._held))
+        self._listener.status(end["secondary"], MESSAGES[end["secondary"]])
+
+    def _clean_up(self) -> None:
         try:
             self._execution.close()
         except Exception:  # noqa: BLE001  # the job must end whatever cannot be removed; a sweep tries again
             self._listener.note(traceback.format_exc())
-        # Cleared first: it may be the room that the record needs. Released last: until then a sweep would end it.
         self._try(lambda: clear(self.folder))
-        end |= {"FinalMetricDataList": self._metrics.final(), **self._control.times(), **self._conclude()}
-        self._has_ended = True
-        self._try(lambda: self._record.enter(**end))
-        self._try(lambda: release(self.folder, self._held))
-        self._listener.status(end["secondary"], MESSAGES[end["secondary"]])
 
     def _act(self) -> dict[str, Any]:
         """Everything from data to artifacts; the fields of the final status."""
@@ -200,9 +206,14 @@ class Job:
         self._try(lambda: self._record.enter(secondary, status=status))
         self._listener.status(secondary, MESSAGES[secondary])
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Do what must not cost a job its result when it fails: a full disk is no reason to drop a model."""
+    def _try(self, act: Callable[[], object]) -> bool:
+        """Do what must not cost a job its result when it fails: a full disk is no reason to drop a model.
+
+        Whether it could be done.
+        """
         try:
             act()
         except OSError as error:
             self._listener.note(f"cannot write or remove {error.filename}: {error.strerror}; see to it by hand")
+            return False
+        return True

@@ -118,7 +118,7 @@ class Record:
             self._save(durable=status in FINAL)
 
     def amend(self, **fields: Any) -> None:
-        """Change fields that are no part of the job's life.
+        """Change fields that are no part of the job's life; without any, only try to write it again.
 
         Raises:
             OSError: the record cannot be written.

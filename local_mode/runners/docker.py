@@ -39,7 +39,11 @@ from local_mode.runners.unpacking import unpack
 
 PING_SECONDS = 3
 _SOCKET = "unix:///var/run/docker.sock"
+_SILENT = "no Docker engine answers"
+_ANSWER = b"HTTP/1."
 _CALL_SECONDS = 60
+_CALLS_AT_ONCE = 256
+"""Each job that runs has three calls open; more work too, but their connections are not used again."""
 _KILL_SECONDS = 10
 _WAIT_SECONDS = 50
 """Of one call that waits for the end; below the client's own limit, and repeated."""
@@ -224,7 +228,6 @@ class _Container:
 
     def collect(self) -> None:
         host, inside = contract.Paths(self._launch.opt_ml), contract.Paths()
-        self._check_there()
         mounted = self._launch.checkpoints.target if self._launch.checkpoints else None
         for name in (inside.model, inside.output, inside.checkpoints):
             if name == mounted:
@@ -234,10 +237,9 @@ class _Container:
             except docker.errors.APIError as error:
                 if error.response is not None:
                     error.response.close()  # the SDK leaves it open
+                self._check_there()
                 if not isinstance(error, docker.errors.NotFound):
-                    self._check_there()
-                    raise
-        self._check_there()
+                    raise  # else the program removed the folder
 
     def _bring(self, folder: Path, base: Path) -> None:
         remove_tree(base / folder.name)  # what the program removed is not to live on here
@@ -309,24 +311,33 @@ def connect(caller: Mapping[str, str]) -> tuple[DockerRunner | None, str]:
     if silent := _why_silent(address.removeprefix("unix://")):
         return None, silent
     try:
-        client = docker.DockerClient(base_url=address, timeout=PING_SECONDS)  # which asks it for its version
+        return _runner(address), ""
     except (docker.errors.DockerException, OSError):
-        return None, "no Docker engine answers"
+        return None, _SILENT
+
+
+@functools.lru_cache
+def _runner(address: str) -> DockerRunner:
+    """Kept, because a new client takes ten times as long as to ask whether its engine still answers."""
+    # It asks the engine for its version.
+    client = docker.DockerClient(base_url=address, timeout=PING_SECONDS, max_pool_size=_CALLS_AT_ONCE)
     client.api.timeout = _CALL_SECONDS
-    return DockerRunner(client), ""
+    return DockerRunner(client)
 
 
 def _why_silent(path: str) -> str:
-    """Why nothing answers at a socket, if so; asked first, because the SDK leaves sockets open when nothing does."""
+    """Why no engine answers at a socket, if so; asked first, because the SDK leaves sockets open when nothing does."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(PING_SECONDS)
         try:
             probe.connect(path)
+            probe.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            answers = probe.recv(len(_ANSWER)) == _ANSWER
         except PermissionError:
             return f"this user may not open the Docker engine's socket {path} (members of the group docker may)"
         except OSError:
-            return "no Docker engine answers"
-    return ""
+            answers = False
+    return "" if answers else _SILENT
 
 
 def _refused(launch: Launch, error: docker.errors.APIError) -> RunnerError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.endpoint import BUCKET, Server
+from tests.contract.lab import eventually
 
 pytestmark = pytest.mark.contract("4.3", "U")
 
@@ -58,7 +59,7 @@ def failed(server, name):
     described = server.ended(name)
     assert (described["TrainingJobStatus"], described["SecondaryStatus"]) == ("Failed", "Failed")
     assert all("EndTime" in item for item in described["SecondaryStatusTransitions"])
-    assert not (server.root / "jobs" / name / "scratch").exists()
+    eventually(lambda: not (server.root / "jobs" / name / "scratch").exists())
     return described["FailureReason"]
 
 

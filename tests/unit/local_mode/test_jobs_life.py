@@ -1,6 +1,7 @@
 """A job's life over a runner that a test plays: statuses, times, reasons, and what must not cost it its result."""
 
 import errno
+import threading
 import time
 
 import pytest
@@ -119,6 +120,39 @@ def test_record_that_cannot_be_written_costs_no_result(tmp_path, monkeypatch):
     assert finish(job)["TrainingJobStatus"] == "Completed"
     assert (tmp_path / "out" / "job" / "output" / "model.tar.gz").exists()
     assert any("cannot write or remove job.json: No space left on device" in note for note in recorder.notes)
+
+
+def test_record_that_finds_no_room_is_written_when_the_jobs_scratch_is_gone(tmp_path, monkeypatch):
+    save = Record._save
+    runner = FakeRunner()
+    job, _ = start(tmp_path, runner)
+    training(job)
+
+    def save_if_there_is_room(self, *, durable):
+        if job.folder.scratch.exists():
+            raise OSError(errno.ENOSPC, "No space left on device", "job.json")
+        save(self, durable=durable)
+
+    monkeypatch.setattr(Record, "_save", save_if_there_is_room)
+    runner.instances[0].end()
+
+    assert finish(job)["TrainingJobStatus"] == "Completed"
+    assert Store(tmp_path / "root").get("job")["TrainingJobStatus"] == "Completed"
+    assert job.folder.record.exists()
+
+
+def test_end_is_known_before_the_container_is_removed(tmp_path):
+    removed = threading.Event()
+    runner = FakeRunner()
+    job, _ = start(tmp_path, runner)
+    training(job)
+    runner.instances[0].close = lambda: removed.wait(20)
+    runner.instances[0].end()
+
+    eventually(lambda: job.describe()["TrainingJobStatus"] == "Completed")
+    assert not job.wait(0)  # nor is whoever waits for all of it to be gone misled
+    removed.set()
+    assert job.wait(20)
 
 
 def test_4_3_disk_that_is_full_at_the_upload_is_said_in_awss_words(tmp_path, monkeypatch):

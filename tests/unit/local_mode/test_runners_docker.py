@@ -18,7 +18,7 @@ class Restarting:
     status = "exited"
 
     def __init__(self, times, *, gone=False):
-        self.left = {"wait": times, "kill": times, "reload": times}
+        self.left = dict.fromkeys(("wait", "kill", "reload", "archive"), times)
         self.gone = gone
         self.signals = []
 
@@ -39,6 +39,9 @@ class Restarting:
 
     def reload(self):
         self._call("reload")
+
+    def get_archive(self, path):
+        self._call("archive")
 
 
 def container(fake):
