@@ -26,8 +26,8 @@ Choose = Callable[[str], Runner]
 Listen = Callable[[TrainingJobRequest], Listener]
 """Who follows a job."""
 TAGS = "Tags"
-_LAST_ACTS_SECONDS = 10
-"""From a job's final status to its thread's end."""
+_LAST_ACTS_SECONDS = 30
+"""From a job's final status to its thread's end: its container is removed meanwhile."""
 Document = dict[str, Any]
 
 
@@ -144,8 +144,8 @@ class Service:
             raise JobStateError(f"The request was rejected because the training job is in status {status}.")
         with self._lock:
             job = self._running.get(name)
-        if job:
-            job.wait(_LAST_ACTS_SECONDS)
+        if job and not job.wait(_LAST_ACTS_SECONDS):
+            raise JobStateError(f"Training job {name!r} has ended, but its container is still being removed; try again.")
         with root_lock(self._root):
             remove_tree(self._folder(name).path)
             self._store.remove(name)

@@ -80,3 +80,21 @@ def test_job_that_takes_the_name_of_one_being_deleted_is_known(service, runner, 
 
     eventually(lambda: len(runner.instances) > 1)
     assert service.close() == ["job"]
+
+
+def test_job_whose_container_is_still_removed_is_not_deleted_under_it(service, runner, tmp_path, monkeypatch):
+    removed = threading.Event()
+    service.create(asked(tmp_path))
+    eventually(lambda: runner.instances)
+    runner.instances[0].close = lambda: removed.wait(20)
+    runner.instances[0].end()
+    eventually(lambda: service.describe("job")["TrainingJobStatus"] == "Completed")
+    monkeypatch.setattr(module, "_LAST_ACTS_SECONDS", 0.1)
+
+    with pytest.raises(LocalModeError, match="its container is still being removed; try again"):
+        service.delete("job")
+    assert service.folder("job").scratch.exists()
+    removed.set()
+    monkeypatch.undo()
+    service.delete("job")
+    assert not service.find(module.Query())
