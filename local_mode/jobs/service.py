@@ -145,7 +145,7 @@ class Service:
         with self._lock:
             job = self._running.get(name)
         if job and not job.wait(_LAST_ACTS_SECONDS):
-            raise JobStateError(f"Training job {name!r} has ended, but its container is still being removed; try again.")
+            raise JobStateError(f"Training job {name!r} has ended; its container is still being removed: try again.")
         with root_lock(self._root):
             remove_tree(self._folder(name).path)
             self._store.remove(name)

@@ -91,7 +91,7 @@ def test_job_whose_container_is_still_removed_is_not_deleted_under_it(service, r
     eventually(lambda: service.describe("job")["TrainingJobStatus"] == "Completed")
     monkeypatch.setattr(module, "_LAST_ACTS_SECONDS", 0.1)
 
-    with pytest.raises(LocalModeError, match="its container is still being removed; try again"):
+    with pytest.raises(LocalModeError, match="its container is still being removed: try again"):
         service.delete("job")
     assert service.folder("job").scratch.exists()
     removed.set()
