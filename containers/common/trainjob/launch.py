@@ -158,7 +158,7 @@ def _run(command: Command, relay: Relay, env: JobEnvironment) -> int:
         raise EntryPointError(f"'{command.argv[0]}' cannot be started: {error}; check that it is installed.") from error
     relay.watch(program)
     with StderrTee(program.stderr) as tee:
-        returned = program.wait()
+        returned = relay.wait(program)
     code = exit_code(returned)
     if code != EXIT_SUCCESS and relay.lost:
         print(f"error: {relay.lost}", file=sys.stderr)

@@ -30,6 +30,12 @@ def report(**facts):
     (MODEL / "report.json").write_text(json.dumps(facts))
 
 
+def be_patient():
+    """Wait for a signal whose handler ends this; in pieces, as one that comes just before a sleep does not end that."""
+    for _ in range(PATIENCE_SECONDS * 30):
+        time.sleep(0.1)
+
+
 def fifo(channel, epoch):
     path = DATA / f"{channel}_{epoch}"
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -181,7 +187,7 @@ def stop_together():
     me = resources()["current_host"]
     signal.signal(signal.SIGTERM, save)
     print("ready", me, flush=True)
-    time.sleep(PATIENCE_SECONDS * 3)
+    be_patient()
 
 
 def write_same_names():
@@ -351,7 +357,7 @@ def end_when_stopped(code):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
     (MODEL / "early.bin").write_bytes(b"early")
     print("ready", flush=True)
-    time.sleep(PATIENCE_SECONDS * 3)
+    be_patient()
 
 
 def write_channel():
@@ -419,7 +425,7 @@ def wait_for_stop():
 
     signal.signal(signal.SIGTERM, save)
     print("ready", flush=True)
-    time.sleep(PATIENCE_SECONDS * 3)
+    be_patient()
 
 
 def ask_s3(calls):
@@ -447,7 +453,7 @@ def tell_keys():
 def ignore_stop():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("ready", flush=True)
-    time.sleep(PATIENCE_SECONDS * 3)
+    be_patient()
 
 
 def leave_child():
@@ -542,7 +548,7 @@ def save_two():
 
     signal.signal(signal.SIGTERM, tell)
     print("ready", flush=True)
-    time.sleep(PATIENCE_SECONDS * 3)
+    be_patient()
 
 
 def rewrite(seconds, size):
@@ -576,7 +582,7 @@ def attempts(count):
 
     signal.signal(signal.SIGTERM, save)
     print(f"attempt={len(seen)} ready", flush=True)
-    time.sleep(PATIENCE_SECONDS * 3)
+    be_patient()
 
 
 def own_checkpoints(hosts):
@@ -587,7 +593,7 @@ def own_checkpoints(hosts):
     (checkpoint_folder() / f"{name}.ckpt").write_text(name)
     print(f"ready {len(there)}", flush=True)
     if len(there) < hosts:
-        time.sleep(PATIENCE_SECONDS * 3)
+        be_patient()
 
 
 def found():
@@ -630,7 +636,7 @@ def draw_curves():
 
     signal.signal(signal.SIGTERM, draw_more)
     print("ready", flush=True)
-    time.sleep(PATIENCE_SECONDS * 3)
+    be_patient()
 
 
 def count_aloud(count, pause):
@@ -651,7 +657,7 @@ def weigh(model=0, checkpoint=0):
 def metrics_then_wait():
     for loss in ("1.0", "0.5", "0.25"):
         print(f"loss={loss};", flush=True)
-    time.sleep(PATIENCE_SECONDS * 3)
+    be_patient()
 
 
 def odd_files():

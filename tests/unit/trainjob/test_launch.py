@@ -15,14 +15,12 @@ from trainjob.contract import Paths
 
 SECONDS = 20  # bound on every wait for a process
 WAITING = """
-import signal, sys, time
-def stop(number, frame):
-    print(signal.Signals(number).name, flush=True)
-    sys.exit(CODE)
-for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, stop)
+import signal, sys
+stops = {signal.SIGTERM, signal.SIGINT}
+signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # a handler would miss what comes just before a sleep begins
 print("ready", flush=True)
-time.sleep(60)
+print(signal.Signals(signal.sigwait(stops)).name, flush=True)
+sys.exit(CODE)
 """
 LAUNCH = "from trainjob import launch; launch.main()"
 

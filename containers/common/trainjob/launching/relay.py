@@ -1,6 +1,7 @@
 """Signals of the container's first process, handed on to its child; only that process gets the platform's SIGTERM."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -11,6 +12,7 @@ from trainjob.stop import StopRequested
 
 CHILD_SECONDS = float(STOP_GRACE_SECONDS - 10)
 """Seconds from a forwarded SIGTERM to the child's SIGKILL; the rest is for the failure file."""
+_LOOK_SECONDS = 0.2
 
 
 class Relay:
@@ -51,6 +53,17 @@ class Relay:
             self._forward(self.early.pop(0))
         if self.lost:
             self.abandon(self.lost)
+
+    def wait(self, child: Child) -> int:
+        """The exit code of the child that is watched; signals go on to it meanwhile."""
+        # In a thread, with this one awake now and then: where a signal falls between Python's last look and a system
+        # call, the call does not end, and the handler would run after the child's end only.
+        codes: list[int] = []
+        waiting = threading.Thread(target=lambda: codes.append(child.wait()), name="wait", daemon=True)
+        waiting.start()
+        while waiting.is_alive():
+            waiting.join(_LOOK_SECONDS)
+        return codes[0]
 
     def abandon(self, why: str) -> None:
         """End a child that cannot go on; one that stops already keeps its time. Called from any thread."""

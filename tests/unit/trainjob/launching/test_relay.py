@@ -6,7 +6,13 @@ import os, signal, subprocess, sys
 from trainjob.launching.relay import Relay
 from trainjob.stop import StopRequested
 """
-WAITING = "import signal, sys; signal.signal(15, lambda *_: sys.exit(6)); print(1, flush=True); signal.pause()"
+WAITING = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {15})
+print(1, flush=True)
+signal.sigwait({15})
+sys.exit(6)
+"""
 
 
 def run(program: str) -> str:
@@ -22,7 +28,7 @@ print(list(map(int, relay.early)), flush=True)
 child = subprocess.Popen([sys.executable, "-c", {WAITING!r}], stdout=subprocess.PIPE)
 child.stdout.readline()
 relay.watch(child)
-print(child.wait(), relay.early, signal.getitimer(signal.ITIMER_REAL)[0] > 100)
+print(relay.wait(child), relay.early, signal.getitimer(signal.ITIMER_REAL)[0] > 100)
 """)
     assert out.splitlines() == ["[15]", "6 [] True"]
 
@@ -37,7 +43,7 @@ for _ in range(30):
     threading.Timer(random.random() * 0.008, os.kill, (os.getpid(), signal.SIGTERM)).start()
     child = subprocess.Popen(["sleep", "15"])
     relay.watch(child)
-    lost += child.wait() != -signal.SIGTERM
+    lost += relay.wait(child) != -signal.SIGTERM
 print(lost)
 """)
     assert out == "0\n"
