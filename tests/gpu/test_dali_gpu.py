@@ -19,14 +19,7 @@ TOLERANCE = 3.0
 """Mean absolute difference per photograph, of 255, to the CPU's pixels: a GPU brings colours to full size otherwise."""
 SIZE = 8
 VIEWS = [Crop(side=64), Crop(side=64, antialias=False), Centre(side=97, short=112), Whole(short=50)]
-KINDS = {
-    "colour": {},
-    "colour, not subsampled": {"subsampling": 0},
-    "progressive": {"progressive": True},
-    "grayscale": {"mode": "L"},
-    "CMYK": {"mode": "CMYK"},
-}
-GOOD = [jpegs.jpeg(100 + 7 * index, 200 - 9 * index, index) for index in range(SIZE)]
+GOOD = jpegs.several(SIZE)
 
 
 def requests(view: View, contents: list[np.ndarray], count: int = 5) -> list[Request]:
@@ -53,9 +46,9 @@ def differences(ours: list[Decoded], theirs: list[Decoded]) -> list[float]:
 
 @pytest.mark.parametrize("load", [0.0, 0.65, 1.0])
 @pytest.mark.parametrize("view", VIEWS, ids=str)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", jpegs.KINDS)
 def test_gpu_decodes_to_the_pixels_of_the_cpu(device, kind, view, load):
-    contents = [jpegs.jpeg(100 + 7 * index, 200 - 9 * index, index, **KINDS[kind]) for index in range(SIZE)]
+    contents = jpegs.several(SIZE, **jpegs.KINDS[kind])
     asked = requests(view, contents, 2)
     ours = list(DaliDecoder(view, SIZE, device_id=device, tuning=Tuning(hardware_load=load)).decode(iter(asked)))
     theirs = list(DaliDecoder(view, SIZE).decode(iter(asked)))

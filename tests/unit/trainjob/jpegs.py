@@ -42,6 +42,21 @@ def jpeg(height: int = 120, width: int = 160, seed: int = 0, mode: str = "RGB", 
     return jpeg_of(drawn(height, width, seed, mode), **options)
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "colour": {},
+    "colour, not subsampled": {"subsampling": 0},
+    "progressive": {"progressive": True},
+    "grayscale": {"mode": "L"},
+    "CMYK": {"mode": "CMYK"},
+}
+"""What kinds of JPEG a photograph may be, as options of `jpeg`."""
+
+
+def several(count: int, **options: Any) -> list[np.ndarray]:
+    """Drawn JPEGs, each of another size."""
+    return [jpeg(100 + 7 * index, 200 - 9 * index, index, **options) for index in range(count)]
+
+
 def hollow(content: np.ndarray) -> np.ndarray:
     """The same JPEG without its pixels: its header and its end are whole, so only a decoder finds out."""
     pixels = content.tobytes().rindex(b"\xff\xda")

@@ -78,20 +78,13 @@ def told(answers: list[Decoded]) -> list[tuple]:
     ]
 
 
-GOOD = [jpegs.jpeg(100 + 7 * index, 200 - 9 * index, index) for index in range(SIZE)]
-KINDS = {
-    "colour": {},
-    "colour, not subsampled": {"subsampling": 0},
-    "progressive": {"progressive": True},
-    "grayscale": {"mode": "L"},
-    "CMYK": {"mode": "CMYK"},
-}
+GOOD = jpegs.several(SIZE)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=str)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", jpegs.KINDS)
 def test_pixels_are_those_of_the_plain_decoder(view, kind):
-    contents = [jpegs.jpeg(100 + 7 * index, 200 - 9 * index, index, **KINDS[kind]) for index in range(SIZE)]
+    contents = jpegs.several(SIZE, **jpegs.KINDS[kind])
     asked = requests(view, 2, contents)
     ours = list(DaliDecoder(view, SIZE).decode(iter(asked)))
     plain = list(PlainDecoder(view, shown_by_pillow).decode(iter(asked)))
@@ -104,7 +97,7 @@ def test_pixels_are_those_of_the_plain_decoder(view, kind):
 
 def test_kinds_of_jpeg_share_a_batch():
     view = Centre(side=96, short=112)
-    contents = [jpegs.jpeg(150, 160, index, **options) for index, options in enumerate(KINDS.values())]
+    contents = [jpegs.jpeg(150, 160, index, **options) for index, options in enumerate(jpegs.KINDS.values())]
     assert max(differences(list(DaliDecoder(view, 5).decode(iter([request(contents, view)]))), view)) <= FILTERED
 
 
