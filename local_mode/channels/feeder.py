@@ -34,7 +34,7 @@ from local_mode.channels.gauge import SAMPLE_SECONDS, Gauge
 from local_mode.channels.objects import ObjectError
 from local_mode.channels.s3_access import S3Access
 from local_mode.channels.s3_source import S3Source
-from local_mode.channels.sending import PIPE_BYTES, Outlet
+from local_mode.channels.sending import PIPE_BYTES, Outlet, make_fifo
 
 PROGRESS_SECONDS = 0.5
 _LINGER_SECONDS = 60
@@ -113,7 +113,7 @@ class _Fifos:
     def make(self, path: Path) -> None:
         with self._lock:
             if not self._closed:
-                os.mkfifo(path, 0o666)
+                make_fifo(path)
                 self._paths.add(path)
 
     def remove(self, path: Path) -> None:
@@ -190,7 +190,6 @@ def main(argv: list[str]) -> int:
     path = Path(argv[0])
     plan = json.loads(path.read_text(encoding="utf-8"))
     parent = plan.get("parent") or os.getppid()
-    os.umask(0)  # FIFOs are 0666 whatever the caller's mask: the reader may be another user
     # Blocked here and in the threads to come; only sigtimedwait takes them, so no handler ever interrupts.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     fifos = _Fifos()

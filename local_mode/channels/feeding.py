@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import IO, cast
 
 import trainjob
+from trainjob import contract
 
 import local_mode
 from local_mode.channels.gauge import Spent
 from local_mode.channels.plan import ChannelPlan, feeder_document
 from local_mode.channels.s3_access import S3Access
+from local_mode.channels.sending import make_fifo
 from local_mode.errors import FeederError
 
 _END_SECONDS = 10
@@ -40,8 +42,19 @@ class Feeding:
     ) -> None:
         """Feed FIFOs in `folder`; `folder`'s parent must be writable for the plan; `marker` goes to its environment.
 
-        So does the key to `s3`: no file has it, and no other user can read it there.
+        So does the key to `s3`: no file has it, and no other user can read it there. When this returns a program finds
+        the first FIFO of each channel, and can start while the feeder does.
+
+        Raises:
+            FeederError: a FIFO cannot be made.
         """
+        plans = list(plans)
+        self._first = [folder / contract.Paths().fifo(plan.spec.name, 0).name for plan in plans]
+        try:
+            for path in self._first:
+                make_fifo(path)
+        except OSError as error:
+            raise FeederError(f"Cannot make the FIFO {path}: {error.strerror}.") from None
         self._plan = folder.parent / "feeder.json"
         document = feeder_document(plans, folder=folder, parent=os.getpid())
         self._plan.write_text(json.dumps(document), encoding="utf-8")
@@ -74,7 +87,8 @@ class Feeding:
             self._process.kill()
             self._process.wait()
         self._listener.join(_END_SECONDS)
-        self._plan.unlink(missing_ok=True)
+        for path in (self._plan, *self._first):  # the feeder may have ended before it knew of a FIFO
+            path.unlink(missing_ok=True)
 
     def _listen(self) -> None:
         stray: list[str] = []

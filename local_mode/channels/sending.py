@@ -7,6 +7,7 @@ import errno
 import io
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from local_mode.channels.objects import Readable
 
@@ -15,6 +16,20 @@ PIPE_BYTES = 1 << 20
 _GATHERED_BYTES = 1 << 16
 _SENDFILE_BYTES = 1 << 24
 _NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def make_fifo(path: Path) -> None:
+    """Make a FIFO for whoever wants to read it, which may be another user; one that is there already will do.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        os.mkfifo(path)
+    except FileExistsError:
+        if not path.is_fifo():
+            raise
+    path.chmod(0o666)
 
 
 class Outlet:

@@ -15,7 +15,6 @@ from local_mode.jobs.task import Task
 from local_mode.runners.protocol import Network
 
 _LOOK_SECONDS = 0.1
-_FIRST_FIFO_SECONDS = 10
 _AFTER_KILL_SECONDS = 60
 """A killed container that still runs after this is stuck in the kernel."""
 _CLASHES_SHOWN = 5
@@ -66,7 +65,6 @@ class Execution:
         names, isolated = self._task.cluster.hosts, self._request.EnableNetworkIsolation
         for host in self._hosts:
             host.feed()
-        self._await_fifos()
         interface = self._task.settings.choices.nic
         folder = self._task.folder.path
         self._network = self._task.runner.connect(folder, names, isolated=isolated, interface=interface)
@@ -184,14 +182,6 @@ class Execution:
                 if len(self._hosts) > 1:
                     self._task.listener.note(f"{host.name} ended with exit code {code}; the other hosts are ended")
         return all(host.exit_code is not None for host in self._hosts)
-
-    def _await_fifos(self) -> None:
-        """A program finds the first FIFO of each channel when it starts."""
-        deadline = time.monotonic() + _FIRST_FIFO_SECONDS
-        while not all(host.has_fifos() for host in self._hosts):
-            if time.monotonic() > deadline:
-                raise RunnerError(f"A feeder made no FIFO within {_FIRST_FIFO_SECONDS} s.")
-            time.sleep(0.005)
 
     def _fed_badly(self) -> bool:
         return any(host.feeder_error() for host in self._hosts)

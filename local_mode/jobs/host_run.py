@@ -127,7 +127,11 @@ class HostRun:
                 ) from None
 
     def feed(self) -> None:
-        """Start the feeder, if there is something to stream."""
+        """Start the feeder, if there is something to stream.
+
+        Raises:
+            FeederError: there will be no FIFOs.
+        """
         if piped := self._piped():
             marker, progress = mark(self._task.folder.path), self._task.trace.progress
             s3 = self._task.settings.s3
@@ -138,16 +142,6 @@ class HostRun:
                 progress=lambda channel, epoch, sent, spent: progress(channel, epoch, sent, spent, self.name),
                 s3=s3.access if s3 else None,
             )
-
-    def has_fifos(self) -> bool:
-        """Whether a program finds the first FIFO of each channel now.
-
-        Raises:
-            FeederError: there will be none.
-        """
-        if error := self.feeder_error():
-            raise error
-        return all(self.paths.fifo(plan.spec.name, 0).exists() for plan in self._piped())
 
     def start(self, network: Network, defaults: Mapping[str, str]) -> None:
         """Start the container, with variables that the request may set otherwise.

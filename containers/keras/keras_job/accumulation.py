@@ -32,10 +32,12 @@ def accumulate(
     if unrolled:
         return _unrolled(compute, images, labels, weight, min(wanted, total))
     count = tf.minimum(wanted, total)
-    found = compute(*_piece(images, labels, weight, total, 0, count))
-    for index in tf.range(1, count):
-        tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-        found = _added(found, compute(*_piece(images, labels, weight, total, index, count)))
+
+    def add(index: tf.Tensor, found: Computed) -> tuple[tf.Tensor, Computed]:
+        return index + 1, _added(found, compute(*_piece(images, labels, weight, total, index, count)))
+
+    first = compute(*_piece(images, labels, weight, total, 0, count))
+    _, found = tf.while_loop(lambda index, _: index < count, add, (tf.constant(1), first), parallel_iterations=1)
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import keras
+import tensorflow as tf
 from keras import layers
 from trainjob import cifar10, cub200
 from trainjob.errors import HyperparameterError
@@ -179,3 +180,10 @@ def _padded(images: keras.KerasTensor, width: int, size: int, stride: int) -> ke
 
 def _normalised(images: keras.KerasTensor) -> keras.KerasTensor:
     return layers.BatchNormalization(momentum=MOMENTUM, epsilon=1e-5)(images)
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
+    """Of each record, `(n,)`, in the precision of the logits `(n, classes)`; its true class counts 1 - `smoothing`."""
+    classes = logits.shape[-1]
+    targets = tf.one_hot(labels, classes, dtype=logits.dtype) * (1 - smoothing) + smoothing / classes
+    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)

@@ -66,7 +66,7 @@ class _Add:
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
         self._strategy = strategy
-        self._function = tf.function(self._add, input_signature=[tf.TensorSpec((None,), tf.float64)])
+        self._function = tf.function(self._add, input_signature=[tf.TensorSpec((None,), tf.float64)], autograph=False)
 
     def __call__(self, values: Values) -> Values:
         result: Values = self._function(values).numpy()

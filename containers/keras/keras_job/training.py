@@ -22,6 +22,7 @@ from keras_job import ranks as among
 from keras_job.accumulation import Computed, accumulate
 from keras_job.fused import fuse
 from keras_job.recipe import Recipe, has_gpu
+from keras_job.tracing import if_any, traced
 
 log = logging.getLogger(__name__)
 
@@ -73,15 +74,15 @@ class Trainer:
         self._split = inputs.split if open_epoch is None else _as_they_are
         by_tf_data = open_epoch is None
         self._steps_a_call = (recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)) if by_tf_data else 1
-        self.step = tf.function(self._step, jit_compile=compiled)
+        self.step = traced(self._step, jit_compile=compiled)
         """One step on a batch: rows, whether they are channels last, the step's number, the learning rate."""
         # Replicas meet where gradients are added up, and may not do so within a function of their own.
         alone = strategy.num_replicas_in_sync == 1
         self._replica_step: Any = self.step if alone else self._step
-        self._replica_look = tf.function(self._look, jit_compile=compiled)
-        self._train_some: Any = tf.function(self._train_steps) if by_tf_data else self._train_steps
-        self._step_together: Any = tf.function(self._share_step)
-        self._evaluate_some = tf.function(self._evaluate_steps)
+        self._replica_look = traced(self._look, jit_compile=compiled)
+        self._train_some: Any = traced(self._train_steps) if by_tf_data else self._train_steps
+        self._step_together: Any = traced(self._share_step)
+        self._evaluate_some = traced(self._evaluate_steps)
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
         self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self._correct = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -89,7 +90,7 @@ class Trainer:
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._seen = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._epochs: dict[int, tuple[inputs.Epochs, Any]] = {}
-        self.predict = tf.function(self._predict, jit_compile=compiled)
+        self.predict = traced(self._predict, jit_compile=compiled)
         """Logits `(n, classes)` in float32 of images `(n, h, w, 3)` uint8, shown as they are."""
 
     def train_epoch(
@@ -228,15 +229,21 @@ class Trainer:
 
         The sums are variables: what a function returns is lost when a later batch cannot be had.
         """
-        for index in tf.range(len(rates)):
+
+        def step(index: tf.Tensor) -> tuple[tf.Tensor]:
             following = batches.get_next_as_optional()
-            if following.has_value():
-                arguments = (*following.get_value(), first + index, rates[index])
-                loss_sum, correct, count = self._strategy.run(self._replica_step, arguments)
-                self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
-                self._correct.assign_add(tf.cast(self._total(correct), tf.int64))
-                self._done.assign_add(1)
-                self._seen.assign_add(tf.cast(self._total(count), tf.int64))
+            given = first + index, rates[index]
+            if_any(following, lambda batch: self._train_on(*batch, *given))
+            return (index + 1,)
+
+        tf.while_loop(lambda index: index < rates.shape[0], step, (tf.constant(0),))
+
+    def _train_on(self, *arguments: Any) -> None:
+        loss_sum, correct, count = self._strategy.run(self._replica_step, arguments)
+        self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
+        self._correct.assign_add(tf.cast(self._total(correct), tf.int64))
+        self._done.assign_add(1)
+        self._seen.assign_add(tf.cast(self._total(count), tf.int64))
 
     def _together(self, dataset: Any, progress: saving.Progress, wish: Callable[[], bool]) -> Iterator[None]:
         """Steps of all ranks until none has a batch; a rank that ran dry takes them on a record that does not count."""
@@ -351,7 +358,7 @@ class Trainer:
         """Of the mean loss, times `weight`; the summed loss and the right answers."""
         with tf.GradientTape() as tape:
             logits = self._logits(images, training=True)
-            losses = _cross_entropy(labels, logits, self._recipe.label_smoothing)
+            losses = models.cross_entropy(labels, logits, self._recipe.label_smoothing)
             loss = tf.reduce_mean(losses)
             if self._synced:  # of no record the mean is no number
                 loss = tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
@@ -362,12 +369,12 @@ class Trainer:
 
     def _evaluate_steps(self, batches: Any) -> tf.Tensor:
         """Whether there was a batch to evaluate."""
-        following = batches.get_next_as_optional()
-        if following.has_value():
-            loss_sum, confusion = self._strategy.run(self._replica_look, following.get_value())
-            self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
-            self._confusion.assign_add(tf.cast(self._total(confusion), tf.int64))
-        return following.has_value()
+        return if_any(batches.get_next_as_optional(), self._look_on)
+
+    def _look_on(self, batch: Any) -> None:
+        loss_sum, confusion = self._strategy.run(self._replica_look, batch)
+        self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
+        self._confusion.assign_add(tf.cast(self._total(confusion), tf.int64))
 
     def _look(self, rows: tf.Tensor, channels_last: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Summed loss and confusion matrix of a batch."""
@@ -376,7 +383,7 @@ class Trainer:
         classes = logits.shape[-1]
         pairs = tf.one_hot(labels * classes + tf.argmax(logits, 1), classes * classes, dtype=tf.int32)
         confusion = tf.reshape(tf.reduce_sum(pairs, 0), (classes, classes))
-        return tf.reduce_sum(_cross_entropy(labels, logits, 0.0)), confusion
+        return tf.reduce_sum(models.cross_entropy(labels, logits, 0.0)), confusion
 
     def _predict(self, images: tf.Tensor) -> tf.Tensor:
         return self._logits(images, training=False)
@@ -391,10 +398,3 @@ def _records(batch: inputs.Batch) -> int:
 
 def _as_they_are(images: tf.Tensor, labels: tf.Tensor) -> inputs.Batch:
     return images, labels
-
-
-def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Of each record, in the precision of the logits."""
-    classes = logits.shape[-1]
-    targets = tf.one_hot(labels, classes, dtype=logits.dtype) * (1 - smoothing) + smoothing / classes
-    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)

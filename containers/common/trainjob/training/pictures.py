@@ -78,7 +78,7 @@ def confusion_matrix(path: Path, title: str, counts: Sequence[Sequence[int]], la
     for true, row in enumerate(counts if not crowded else ()):  # so many numbers are noise; the shades say it
         for predicted, count in enumerate(row):
             colour = "white" if shares[true][predicted] > 0.5 else "black"
-            axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=8)
+            axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=8, in_layout=False)
     figure.savefig(path, dpi=120)
     return True
 
