@@ -1,6 +1,5 @@
 """What a job leaves: checkpoints to go on from, and the model with its record."""
 
-import csv
 import io
 import json
 import logging
@@ -13,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
-from trainjob.files import whole_file
-from trainjob.training import autosave, checkpoint, pictures
+from trainjob.training import autosave, checkpoint, record
 from trainjob.training.autosave import Autosave
 from trainjob.training.progress import Progress
 from trainjob.training.ranks import Ranks
@@ -162,19 +160,4 @@ def save_model(paths: Paths, model: keras.Model, labels: Sequence[str], config: 
     unfinished.replace(paths.model / "model.keras")
     logging.getLogger("absl").setLevel(logging.WARNING)  # it tells of every file it writes
     model.export(paths.model / "1", verbose=False)
-    for name, content in (("labels.json", list(labels)), ("config.json", dict(config))):
-        with whole_file(paths.model / name) as file:
-            file.write(json.dumps(content, indent=2).encode())
-
-
-def save_record(paths: Paths, title: str, progress: Progress, labels: Sequence[str]) -> None:
-    """Write every epoch's row as `history.csv`; draw them, and any confusion matrix there is."""
-    paths.output_data.mkdir(parents=True, exist_ok=True)
-    history = progress.history
-    with (paths.output_data / "history.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
-    pictures.learning_curve(paths.output_data / "learning-curve.png", title, history)
-    if progress.confusion:
-        pictures.confusion_matrix(paths.output_data / "confusion-matrix.png", title, progress.confusion, labels)
+    record.describe_model(paths, labels, config)

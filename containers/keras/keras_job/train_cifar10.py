@@ -14,6 +14,7 @@ import tensorflow as tf
 from trainjob import channel, cifar10, hosts, hyperparameters, lifecycle, metrics
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop, StopRequested
+from trainjob.training import record
 from trainjob.training.ranks import Ranks
 from trainjob.training.recipe import RecordsRecipe
 
@@ -105,7 +106,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
     ranks.check_equal(weights(model))
     if ranks.is_first:
         saving.save_model(env.paths, model, cifar10.CLASSES, hyperparameters.resolved(config))
-        saving.save_record(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress, cifar10.CLASSES)
+        record.save_history(env.paths, f"CIFAR-10, {config.model}, {config.optimizer}", progress, cifar10.CLASSES)
 
 
 if __name__ == "__main__":

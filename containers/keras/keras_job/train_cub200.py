@@ -18,7 +18,7 @@ from trainjob.environment import JobEnvironment
 from trainjob.photographs import dali_pipelines
 from trainjob.photographs.showing import ShowingRecipe, Shown
 from trainjob.stop import Stop, StopRequested
-from trainjob.training import evaluation
+from trainjob.training import evaluation, record
 from trainjob.training.ranks import Ranks
 
 from keras_job import models, photographs, saving
@@ -126,7 +126,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
         metrics.emit(final.metrics(split))
     labels, title = final.names(), f"{name} at {side} px"
     saving.save_model(env.paths, model, labels, hyperparameters.resolved(config))
-    saving.save_record(env.paths, title, progress, labels)
+    record.save_history(env.paths, title, progress, labels)
     evaluation.save(env.paths.output_data, title, final, labels, split)
 
 

@@ -1,9 +1,7 @@
 """What a job leaves: checkpoints to go on from, and the model with its record."""
 
 import copy
-import csv
 import io
-import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
 from trainjob.files import whole_file
-from trainjob.training import autosave, checkpoint, pictures
+from trainjob.training import autosave, checkpoint, record
 from trainjob.training.autosave import Autosave
 from trainjob.training.progress import Progress
 from trainjob.training.ranks import Ranks
@@ -176,19 +174,4 @@ def save_model(paths: Paths, model: nn.Module, labels: Sequence[str], config: Ma
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
     with whole_file(paths.model / "weights.pt") as file:
         torch.save(weights, file)
-    for name, content in (("labels.json", list(labels)), ("config.json", dict(config))):
-        with whole_file(paths.model / name) as file:
-            file.write(json.dumps(content, indent=2).encode())
-
-
-def save_record(paths: Paths, title: str, progress: Progress, labels: Sequence[str]) -> None:
-    """Write every epoch's row as `history.csv`; draw them, and any confusion matrix there is."""
-    paths.output_data.mkdir(parents=True, exist_ok=True)
-    history = progress.history
-    with (paths.output_data / "history.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
-    pictures.learning_curve(paths.output_data / "learning-curve.png", title, history)
-    if progress.confusion:
-        pictures.confusion_matrix(paths.output_data / "confusion-matrix.png", title, progress.confusion, labels)
+    record.describe_model(paths, labels, config)

@@ -11,7 +11,7 @@ from keras_job.training import Trainer
 from trainjob import cifar10, dataset
 from trainjob.contract import PIPE
 from trainjob.stop import Stop
-from trainjob.training import checkpoint
+from trainjob.training import checkpoint, record
 
 from tests.stops import listening, terminate
 
@@ -31,7 +31,7 @@ def light(monkeypatch):
         return keras.layers.Dense(classes)(keras.layers.Flatten()(keras.layers.Dropout(0.3)(hidden)))
 
     monkeypatch.setattr(models, "_workshop", network)
-    monkeypatch.setattr(saving, "save_record", lambda *arguments: None)
+    monkeypatch.setattr(record, "save_history", lambda *arguments: None)
     monkeypatch.setattr(keras.Model, "export", lambda *arguments, **settings: None)
 
 

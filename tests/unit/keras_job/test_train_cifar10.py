@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_job import models, saving, train_cifar10
+from keras_job import models, train_cifar10
 from keras_job.ranks import joined
 from trainjob import cifar10, dataset
 from trainjob.contract import FILE, PIPE
 from trainjob.errors import CheckpointError, HyperparameterError, RecordError
 from trainjob.stop import Stop
-from trainjob.training import checkpoint
+from trainjob.training import checkpoint, record
 
 from tests.small_job import write_checkpoints_at_once
 from tests.stops import StopAfter
@@ -35,7 +35,7 @@ def light(monkeypatch, request):
     """Without drawings and the SavedModel, with a small network: all of them take longer than the training here."""
     if "artifacts" not in request.node.name:
         monkeypatch.setattr(models, "_workshop", small_network)
-        monkeypatch.setattr(saving, "save_record", lambda *arguments: None)
+        monkeypatch.setattr(record, "save_history", lambda *arguments: None)
         monkeypatch.setattr(keras.Model, "export", lambda *arguments, **settings: None)
 
 

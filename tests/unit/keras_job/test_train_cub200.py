@@ -43,7 +43,7 @@ def _light(monkeypatch, request):
     """Without drawings and the SavedModel, with a small network: all of them take longer than the training here."""
     monkeypatch.setattr(models, "_resnet18", small_network)
     if "artifacts" not in request.node.name:
-        monkeypatch.setattr(train_cub200.saving, "save_record", lambda *arguments: None)
+        monkeypatch.setattr(train_cub200.record, "save_history", lambda *arguments: None)
         monkeypatch.setattr(train_cub200.evaluation, "save", lambda *arguments: None)
         monkeypatch.setattr(keras.Model, "export", lambda *arguments, **settings: None)
 

@@ -36,7 +36,7 @@ def make_job(tmp_path):
 def _light(monkeypatch, request):
     """Without drawings, which take longer than the training here."""
     if "artifacts" not in request.node.name:
-        monkeypatch.setattr(train_cub200.saving, "save_record", lambda *arguments: None)
+        monkeypatch.setattr(train_cub200.record, "save_history", lambda *arguments: None)
         monkeypatch.setattr(train_cub200.evaluation, "save", lambda *arguments: None)
 
 
