@@ -60,6 +60,7 @@ class Feeding:
         self._plan.write_text(json.dumps(document), encoding="utf-8")
         self._progress = progress
         self._error: FeederError | None = None
+        self._is_stopped = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local_mode.channels.feeder", str(self._plan)],
             stdin=subprocess.DEVNULL,
@@ -80,6 +81,7 @@ class Feeding:
     def stop(self) -> None:
         """End the feeder; its FIFOs are removed when this returns."""
         if self._process.poll() is None:
+            self._is_stopped = True
             self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(_END_SECONDS)
@@ -103,6 +105,8 @@ class Feeding:
                 else:
                     self._progress(news["channel"], news["epoch"], news["bytes"], Spent(**news["seconds"]))
         code = self._process.wait()
+        if self._is_stopped and code == -signal.SIGTERM:
+            return  # it had not come to where it ends in order: a program can be done before its feeder is there
         if code and not self._error:
             self._error = FeederError(f"The feeder ended with code {code}: {' / '.join(stray[-3:]) or 'no output'}")
 

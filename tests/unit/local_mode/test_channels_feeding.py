@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def test_a_program_may_start_at_once_whoever_it_is_and_reads_all_epochs(folder: 
         feeding.stop()
     assert list(folder.iterdir()) == []
     assert feeding.error is None
+
+
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1, 0.2])
+def test_a_program_that_is_done_before_its_feeder_is_there_has_not_failed(folder: Path, seconds: float):
+    feeding = fed(folder)
+    time.sleep(seconds)
+    feeding.stop()
+    assert feeding.error is None
+    assert list(folder.iterdir()) == []
 
 
 def test_a_feeder_that_never_was_one_leaves_a_reason_and_no_fifo(folder: Path, monkeypatch: pytest.MonkeyPatch):
