@@ -34,7 +34,7 @@ from local_mode.channels.gauge import SAMPLE_SECONDS, Gauge
 from local_mode.channels.objects import ObjectError
 from local_mode.channels.s3_access import S3Access
 from local_mode.channels.s3_source import S3Source
-from local_mode.channels.sending import PIPE_BYTES, Outlet, make_fifo
+from local_mode.channels.sending import PIPE_BYTES, Outlet, fifo, make_fifo
 
 PROGRESS_SECONDS = 0.5
 _LINGER_SECONDS = 60
@@ -58,7 +58,7 @@ class _Feed:
 
     def run(self) -> None:
         try:
-            self.fifos.make(self._fifo(0))
+            self.fifos.make(fifo(self.folder, self.name, 0))
             self.delivery.load()
             while True:
                 self._feed_epoch()
@@ -69,11 +69,8 @@ class _Feed:
             self.error = f"the feeder failed: {type(error).__name__}: {error}"
         os.kill(os.getpid(), signal.SIGUSR1)  # the main thread need not wait for its next look
 
-    def _fifo(self, epoch: int) -> Path:
-        return self.folder / contract.Paths().fifo(self.name, epoch).name
-
     def _feed_epoch(self) -> None:
-        path = self._fifo(self.epoch)
+        path = fifo(self.folder, self.name, self.epoch)
         order = self.delivery.order(self.epoch)
         out = os.open(path, os.O_WRONLY)  # waits for the reader
         _grow(out)
@@ -83,7 +80,7 @@ class _Feed:
         with contextlib.suppress(BrokenPipeError):
             self.delivery.send(order, Outlet(out, self._count))
         # The next FIFO is there before this one ends, so a reader that goes straight on finds it.
-        self.fifos.make(self._fifo(self.epoch + 1))
+        self.fifos.make(fifo(self.folder, self.name, self.epoch + 1))
         self.gauge.detach()
         os.close(out)
         self.fifos.remove(path)

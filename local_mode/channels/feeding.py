@@ -1,5 +1,6 @@
 """Starts the feeder program for a job, listens to its progress, and ends it."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -12,13 +13,12 @@ from pathlib import Path
 from typing import IO, cast
 
 import trainjob
-from trainjob import contract
 
 import local_mode
 from local_mode.channels.gauge import Spent
 from local_mode.channels.plan import ChannelPlan, feeder_document
 from local_mode.channels.s3_access import S3Access
-from local_mode.channels.sending import make_fifo
+from local_mode.channels.sending import fifo, make_fifo
 from local_mode.errors import FeederError
 
 _END_SECONDS = 10
@@ -49,27 +49,31 @@ class Feeding:
             FeederError: a FIFO cannot be made.
         """
         plans = list(plans)
-        self._first = [folder / contract.Paths().fifo(plan.spec.name, 0).name for plan in plans]
-        try:
-            for path in self._first:
-                make_fifo(path)
-        except OSError as error:
-            raise FeederError(f"Cannot make the FIFO {path}: {error.strerror}.") from None
-        self._plan = folder.parent / "feeder.json"
-        document = feeder_document(plans, folder=folder, parent=os.getpid())
-        self._plan.write_text(json.dumps(document), encoding="utf-8")
         self._progress = progress
         self._error: FeederError | None = None
         self._is_stopped = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "local_mode.channels.feeder", str(self._plan)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment(marker, s3),
-            start_new_session=True,  # Ctrl-C in a terminal is for local_mode, which then ends the job in order
-            text=True,
-        )
+        with contextlib.ExitStack() as made:
+            for plan in plans:
+                path = fifo(folder, plan.spec.name, 0)
+                try:
+                    make_fifo(path)
+                except OSError as error:
+                    raise FeederError(f"Cannot make the FIFO {path}: {error.strerror}.") from None
+                made.callback(path.unlink, missing_ok=True)
+            file = folder.parent / "feeder.json"
+            made.callback(file.unlink, missing_ok=True)
+            document = feeder_document(plans, folder=folder, parent=os.getpid())
+            file.write_text(json.dumps(document), encoding="utf-8")
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "local_mode.channels.feeder", str(file)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment(marker, s3),
+                start_new_session=True,  # Ctrl-C in a terminal is for local_mode, which then ends the job in order
+                text=True,
+            )
+            self._made = made.pop_all()  # the feeder may end before it knows of a FIFO
         self._listener = threading.Thread(target=self._listen, daemon=True, name="feeder-progress")
         self._listener.start()
 
@@ -89,8 +93,7 @@ class Feeding:
             self._process.kill()
             self._process.wait()
         self._listener.join(_END_SECONDS)
-        for path in (self._plan, *self._first):  # the feeder may have ended before it knew of a FIFO
-            path.unlink(missing_ok=True)
+        self._made.close()
 
     def _listen(self) -> None:
         stray: list[str] = []

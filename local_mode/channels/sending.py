@@ -1,6 +1,6 @@
 """Brings bytes to where they go: objects by the kernel or in large pieces, small pieces many at a time.
 
-Standard library only, the feeder uses it.
+Standard library and trainjob.contract only, the feeder uses it.
 """
 
 import errno
@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from trainjob import contract
+
 from local_mode.channels.objects import Readable
 
 PIPE_BYTES = 1 << 20
@@ -16,6 +18,11 @@ PIPE_BYTES = 1 << 20
 _GATHERED_BYTES = 1 << 16
 _SENDFILE_BYTES = 1 << 24
 _NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def fifo(folder: Path, channel: str, epoch: int) -> Path:
+    """Where the FIFO of an epoch lies in a folder of them."""
+    return folder / contract.Paths().fifo(channel, epoch).name
 
 
 def make_fifo(path: Path) -> None:

@@ -16,6 +16,8 @@ from trainjob.launching.peers import SILENCE_SECONDS
 from trainjob.stop import Stop
 from trainjob.training.ranks import ONE_OF_GPUS, Ranks, Values
 
+from keras_job.tracing import traced
+
 log = logging.getLogger(__name__)
 
 _VERDICT_SECONDS = SILENCE_SECONDS + 5
@@ -66,7 +68,7 @@ class _Add:
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
         self._strategy = strategy
-        self._function = tf.function(self._add, input_signature=[tf.TensorSpec((None,), tf.float64)], autograph=False)
+        self._function = traced(self._add, input_signature=[tf.TensorSpec((None,), tf.float64)])
 
     def __call__(self, values: Values) -> Values:
         result: Values = self._function(values).numpy()

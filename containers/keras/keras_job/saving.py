@@ -1,4 +1,4 @@
-"""What a job leaves: checkpoints to go on from, and the model with its record."""
+"""What a job leaves: checkpoints to go on from, and the model."""
 
 import io
 import json

@@ -33,9 +33,10 @@ def others_are_shut_out() -> Iterator[None]:
     os.umask(before)
 
 
-def fed(folder: Path) -> Feeding:
-    spec = ChannelSpec(name="train", uri=(folder.parent / "objects").as_uri(), mode=contract.PIPE)
-    return Feeding([plan_channel(spec)], folder=folder, marker={}, progress=lambda *news: None)
+def fed(folder: Path, *channels: str) -> Feeding:
+    uri = (folder.parent / "objects").as_uri()
+    specs = [ChannelSpec(name=name, uri=uri, mode=contract.PIPE) for name in channels or ("train",)]
+    return Feeding(map(plan_channel, specs), folder=folder, marker={}, progress=lambda *news: None)
 
 
 @pytest.mark.usefixtures("others_are_shut_out")
@@ -76,3 +77,18 @@ def test_what_lies_in_a_fifo_s_place_is_not_written_over(folder: Path):
     with pytest.raises(FeederError, match="Cannot make the FIFO .*train_0: File exists"):
         fed(folder)
     assert (folder / "train_0").read_bytes() == b"mine"
+
+
+def test_a_fifo_that_cannot_be_made_leaves_none_of_the_others(folder: Path):
+    (folder / "validation_0").write_bytes(b"mine")
+    with pytest.raises(FeederError, match="validation_0: File exists"):
+        fed(folder, "train", "validation")
+    assert [path.name for path in folder.iterdir()] == ["validation_0"]
+
+
+def test_a_feeder_that_cannot_be_started_leaves_no_fifo_and_no_plan(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/no/such/interpreter")
+    with pytest.raises(FileNotFoundError, match="/no/such/interpreter"):
+        fed(folder)
+    assert list(folder.iterdir()) == []
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["data", "objects"]
