@@ -1,5 +1,7 @@
 """Debian's docker-registry as a process of a test's own, on a folder that may outlive it."""
 
+import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -73,12 +75,18 @@ class Registry:
 
     def uploaded_bytes(self):
         """Of layers that are under way."""
-        return sum(path.stat().st_size for path in self.folder.glob("data/**/_uploads/*/data"))
+        return sum(size for path, size in self._layers("repositories") if "_uploads" in path.parts)
 
     def blobs(self):
         """Digest and size of all that has arrived whole."""
-        folder = self.folder / "data/docker/registry/v2/blobs/sha256"
-        return {path.parent.name: path.stat().st_size for path in folder.glob("*/*/data")}
+        return {path.name: size for path, size in self._layers("blobs/sha256")}
+
+    def _layers(self, folder):
+        """Folder and size of each layer's bytes; os.walk, unlike glob, passes over what the registry moves meanwhile."""
+        for path, _, names in os.walk(self.folder / "data/docker/registry/v2" / folder):
+            if "data" in names:
+                with contextlib.suppress(FileNotFoundError):
+                    yield Path(path), os.path.getsize(os.path.join(path, "data"))
 
     def _config(self):
         auth = f"auth: {{htpasswd: {{realm: test, path: {self.folder}/htpasswd}}}}\n" if self._private else ""

@@ -290,8 +290,9 @@ def test_full_disk_of_the_registry_is_one_error(built, tmp_path, push):
     assert built.names == []
 
 
-def _in_a_process(built, registry, tmp_path, *arguments):
-    """The command as a process of its own, whose image is this test's."""
+@pytest.fixture
+def pushing(built, tmp_path):
+    """A function that starts the command as a process of its own, whose image is this test's."""
     code = (
         "import sys; from pathlib import Path; from scripts import push_image\n"
         "from dataclasses import replace; from scripts.images.entry import read_image\n"
@@ -299,10 +300,19 @@ def _in_a_process(built, registry, tmp_path, *arguments):
         "push_image.read_image = lambda _: image\n"
         "sys.exit(push_image.main(sys.argv[1:]))"
     )
-    options = ["pytorch", "--registry", registry.host, "--output", str(tmp_path / "pushed"), *arguments]
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with contextlib.ExitStack() as started:
+
+        def start(registry):
+            options = ["pytorch", "--registry", registry.host, "--output", str(tmp_path / "pushed")]
+            process = started.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                )
+            )
+            started.callback(process.kill)
+            return process
+
+        yield start
 
 
 def _until_under_way(registry, process):
@@ -315,9 +325,9 @@ def _until_under_way(registry, process):
     registry.freeze()
 
 
-def test_push_that_was_interrupted_goes_on_after_the_layers_that_arrived(built, registry, push, tmp_path):
+def test_push_that_was_interrupted_goes_on_after_the_layers_that_arrived(built, registry, push, pushing):
     built.build(SMALL, LARGE)
-    process = _in_a_process(built, registry, tmp_path)
+    process = pushing(registry)
     _until_under_way(registry, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PUSH_SECONDS)
@@ -335,9 +345,9 @@ def test_push_that_was_interrupted_goes_on_after_the_layers_that_arrived(built, 
     assert set(registry.tags(built.image.repository)) == {TAG}
 
 
-def test_registry_that_dies_in_the_middle_and_comes_back_gets_the_whole_image(built, registry, tmp_path, run_container):
+def test_registry_that_dies_in_the_middle_and_comes_back_gets_the_whole_image(built, registry, pushing, run_container):
     built.build(SMALL, LARGE)
-    process = _in_a_process(built, registry, tmp_path)
+    process = pushing(registry)
     _until_under_way(registry, process)
     registry.kill()
     time.sleep(1)
