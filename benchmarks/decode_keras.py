@@ -25,7 +25,7 @@ from trainjob.photographs.showing import Showing
 from benchmarks.photograph_channel import in_a_pipe, in_files, speed
 
 SIDE, BATCH = 224, 64
-TIMES = 2
+TIMES = 4
 """How often each photograph stands in an epoch."""
 SHOWING = Showing(
     classes=1000, side=SIDE, batch_size=BATCH, seed=0, window=0, least_area=0.08, use_boxes=False, antialias=False,

@@ -29,7 +29,7 @@ from trainjob.photographs.showing import Showing, Shown
 from benchmarks.photograph_channel import in_a_pipe, in_files, speed
 
 SIDE, BATCH, WORKERS = 224, 64, 2
-TIMES = 2
+TIMES = 4
 """How often each photograph stands in an epoch."""
 CACHE_BYTES = 8 << 30
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 from trainjob.errors import ChannelError, PhotographError
 from trainjob.photographs import dali_pipelines, decoded
 from trainjob.photographs.decoding import Batch as Pixels
@@ -36,7 +37,7 @@ def decoder(view: View, batch_size: int, choice: dali_pipelines.Choice, device: 
     if not dali_pipelines.is_chosen(choice, instead="Pillow"):
         return PlainDecoder(view, show)
     if device.type != "cuda":
-        return dali_pipelines.DaliDecoder(view, batch_size)
+        return dali_pipelines.DaliDecoder(view, batch_size, resize=resize)
     number = torch.cuda.current_device() if device.index is None else device.index
     return dali_pipelines.DaliDecoder(view, batch_size, device_id=number, take=_take)
 
@@ -62,6 +63,13 @@ def show(content: NDArray[np.uint8], region: tuple[int, int, int, int], view: Vi
         first_row, first_column = centre(view, rows, columns)
         picture = picture.crop((first_column, first_row, first_column + view.side, first_row + view.side))
     return np.asarray(picture)
+
+
+def resize(pixels: NDArray[np.uint8], size: tuple[int, int], antialias: bool) -> NDArray[np.uint8]:
+    """torch's way to bring pixels `(height, width, 3)` to a height and width; for uint8 it has kernels of its own."""
+    images = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
+    made = functional.interpolate(images, size, mode="bilinear", antialias=antialias)
+    return made.permute(0, 2, 3, 1)[0].numpy()
 
 
 class OnDevice(decoded.Host):

@@ -94,11 +94,12 @@ def test_pixels_that_lie_whole_are_mirrored_and_normalised_to_the_same_bits():
     by_pixels = by_planes.contiguous(memory_format=torch.channels_last)
     normalise = inputs.Normalise(CPU, torch.channels_last)
 
+    assert torch.equal(normalise(by_planes), normalise(by_pixels))
+    assert normalise(by_pixels).is_contiguous(memory_format=torch.channels_last)
     mirrored = [inputs.flip(images, torch.Generator().manual_seed(1)) for images in (by_planes, by_pixels)]
     assert torch.equal(*mirrored)
     assert not torch.equal(mirrored[0], by_planes)
-    assert torch.equal(normalise(by_planes), normalise(by_pixels))
-    assert normalise(by_pixels).is_contiguous(memory_format=torch.channels_last)
+    assert mirrored[1].data_ptr() == by_pixels.data_ptr(), "mirrored where it lies"
 
 
 def test_normalised_images_stay_as_they_are_while_others_are_made():

@@ -74,18 +74,23 @@ def shown_by_pillow(content: np.ndarray, region: tuple[int, int, int, int], view
     except OSError as error:
         raise PhotographError(f"cannot be decoded ({error})") from None
     top, left, height, width = region
-    image = image.crop((left, top, left + width, top + height))
     rows, columns = (view.side, view.side) if isinstance(view, Crop) else resized(view, height, width)
-    if view.antialias:
-        image = image.resize((columns, rows), Image.Resampling.BILINEAR)
-    else:
-        scales = (width / columns, 0, 0, 0, height / rows, 0)
-        image = image.transform((columns, rows), Image.Transform.AFFINE, scales, Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
+    part = np.asarray(image.crop((left, top, left + width, top + height)))
+    pixels = resized_by_pillow(part, (rows, columns), view.antialias)
     if not isinstance(view, Centre):
         return pixels
     first, second = centre(view, rows, columns)
     return pixels[first : first + view.side, second : second + view.side]
+
+
+def resized_by_pillow(pixels: np.ndarray, size: tuple[int, int], antialias: bool) -> np.ndarray:
+    """What `DaliDecoder` can be given to resize with."""
+    (height, width), (rows, columns), bilinear = pixels.shape[:2], size, Image.Resampling.BILINEAR
+    image = Image.fromarray(pixels)
+    if antialias:
+        return np.asarray(image.resize((columns, rows), bilinear))
+    scales = (width / columns, 0, 0, 0, height / rows, 0)
+    return np.asarray(image.transform((columns, rows), Image.Transform.AFFINE, scales, bilinear))
 
 
 def real_photographs(folder: Path) -> list[Path]:

@@ -1,17 +1,20 @@
 """A channel of labelled JPEGs as epochs of photographs, whatever its input mode and form; see docs/photographs.md."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from trainjob.channel import Channel
-from trainjob.contract import PIPE
+from trainjob.contract import FAST_FILE, PIPE
 from trainjob.dataset import Share
 from trainjob.errors import ChannelError, RecordError
 from trainjob.framing import detection, recordio, tfrecord
@@ -22,7 +25,9 @@ INDEX = "index.jsonl"
 SUFFIXES = (".jpg", ".jpeg")
 """Of file names, in lower case."""
 _READERS = 8
-"""Threads that open files: of FastFile, each first read waits for S3."""
+"""Threads that read files of FastFile, as each first read waits for S3."""
+_ANNOUNCED = 64
+"""Files of a disk that the kernel reads ahead: it waits for many at once, where threads would wait for one another."""
 
 T = TypeVar("T")
 
@@ -37,12 +42,27 @@ class _Entry:
     box: Box | None
     index: int
 
+    def open(self) -> FileIO:
+        with self._named():
+            return self.path.open("rb", buffering=0)
+
+    def read(self, file: FileIO) -> Photograph:
+        """Reads it from its file, and closes that."""
+        with file, self._named():
+            content, filled = np.empty(os.fstat(file.fileno()).st_size, np.uint8), 0
+            while filled < len(content) and (count := file.readinto(content[filled:])):
+                filled += count
+        return Photograph(self.key, content[:filled], self.label, self.box, self.index)
+
     def load(self) -> Photograph:
+        return self.read(self.open())
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
         try:
-            content = np.fromfile(self.path, np.uint8)
+            yield
         except OSError as error:
             raise ChannelError(f"'{self.key}' cannot be read from {self.path}: {error.strerror}.") from error
-        return Photograph(self.key, content, self.label, self.box, self.index)
 
 
 @dataclass(kw_only=True)
@@ -73,7 +93,8 @@ class Photographs:
         if entries is None:
             yield from _shuffled(self._own(self._streamed()), self.window, (self.seed, number))
         else:
-            yield from _ahead(_shuffled(self._own(entries), self.window, (self.seed, number)))
+            ahead = _in_threads if self.channel.config.input_mode == FAST_FILE else _announced
+            yield from ahead(_shuffled(self._own(entries), self.window, (self.seed, number)))
 
     def _own(self, items: Iterable[T]) -> Iterator[T]:
         count = 0
@@ -178,7 +199,27 @@ def _shuffled(items: Iterable[T], window: int, seed: tuple[int, int]) -> Iterato
         yield pool[slot]
 
 
-def _ahead(entries: Iterable[_Entry]) -> Iterator[Photograph]:
+def _announced(entries: Iterable[_Entry]) -> Iterator[Photograph]:
+    """The photographs of entries, in order; the kernel is told which come next."""
+    waiting: deque[tuple[_Entry, FileIO]] = deque()
+    try:
+        for entry in entries:
+            file = entry.open()
+            waiting.append((entry, file))
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+            if len(waiting) > _ANNOUNCED:
+                first, file = waiting.popleft()
+                yield first.read(file)
+        while waiting:
+            first, file = waiting.popleft()
+            yield first.read(file)
+    finally:
+        for _, file in waiting:
+            file.close()
+
+
+def _in_threads(entries: Iterable[_Entry]) -> Iterator[Photograph]:
     """The photographs of entries, in order, a few read at once."""
     pool = ThreadPoolExecutor(_READERS, "photographs")
     waiting: deque[Future[Photograph]] = deque()

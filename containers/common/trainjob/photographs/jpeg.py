@@ -29,41 +29,42 @@ def size(content: NDArray[np.uint8], max_pixels: int = MAX_PIXELS) -> tuple[int,
     Raises:
         PhotographError: It is no JPEG, was cut off, or is larger than that; says which.
     """
-    if content[:2].tobytes() != _START:
-        begins = f"it begins with {content[:4].tobytes().hex()}" if len(content) else "it has no bytes"
+    view = memoryview(np.ascontiguousarray(content))
+    if view[:2] != _START:
+        begins = f"it begins with {view[:4].hex()}" if len(view) else "it has no bytes"
         raise PhotographError(f"is no JPEG: {begins}")
     place, found = 2, None
     while found is None:
-        marker, place = _next(content, place)
+        marker, place = _next(view, place)
         if marker in _ALONE:
             continue
         if marker == _SCAN:
             raise PhotographError("is no whole JPEG: its pixels begin before its size is told")
-        length = _word(content, place)
+        length = _word(view, place)
         if marker in _FRAMES:
-            found = _word(content, place + 3), _word(content, place + 5)
+            found = _word(view, place + 3), _word(view, place + 5)
         place += length
     height, width = found
     if not height or not width or height * width > max_pixels:
         raise PhotographError(f"says it is {width} x {height} pixels; 1 to {max_pixels:,} are read")
-    # A thumbnail in the header has an end of its own, so the last one counts.
-    if content.tobytes().rfind(_END) < place:
-        raise PhotographError(f"was cut off: {len(content):,} bytes, and no end of image among them")
+    # A thumbnail in the header has an end of its own, so the last one counts; most often these are the last bytes.
+    if (len(view) - 2 if view[-2:] == _END else bytes(view).rfind(_END)) < place:
+        raise PhotographError(f"was cut off: {len(view):,} bytes, and no end of image among them")
     return height, width
 
 
-def _next(content: NDArray[np.uint8], place: int) -> tuple[int, int]:
+def _next(content: memoryview, place: int) -> tuple[int, int]:
     """The marker at `place`, and what follows it."""
     while place + 1 < len(content):
         if content[place] != 0xFF:
             raise PhotographError(f"is damaged: byte {place} of its header is no marker")
         if content[place + 1] != 0xFF:  # any number of them may stand before a marker
-            return int(content[place + 1]), place + 2
+            return content[place + 1], place + 2
         place += 1
     raise PhotographError(f"was cut off in its header, after {len(content):,} bytes")
 
 
-def _word(content: NDArray[np.uint8], place: int) -> int:
+def _word(content: memoryview, place: int) -> int:
     if place + 2 > len(content):
         raise PhotographError(f"was cut off in its header, after {len(content):,} bytes")
-    return int(content[place]) << 8 | int(content[place + 1])
+    return content[place] << 8 | content[place + 1]

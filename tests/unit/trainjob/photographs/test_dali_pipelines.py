@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from trainjob.photographs.views import Box, Centre, Crop, View, Whole, regions
 
 from tests.unit.trainjob import jpegs
 from tests.unit.trainjob.channels import channel_of_files
-from tests.unit.trainjob.jpegs import drawn, hollow, jpeg_of, photograph, shown_by_pillow
+from tests.unit.trainjob.jpegs import drawn, hollow, jpeg_of, photograph, resized_by_pillow, shown_by_pillow
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -81,12 +82,18 @@ def told(answers: list[Decoded]) -> list[tuple]:
 GOOD = jpegs.several(SIZE)
 
 
+@pytest.fixture(params=[None, resized_by_pillow], ids=["resized by DALI", "resized by another"])
+def make(request: pytest.FixtureRequest) -> partial[DaliDecoder]:
+    """A decoder of a view and a batch size."""
+    return partial(DaliDecoder, resize=request.param)
+
+
 @pytest.mark.parametrize("view", VIEWS, ids=str)
 @pytest.mark.parametrize("kind", jpegs.KINDS)
-def test_pixels_are_those_of_the_plain_decoder(view, kind):
+def test_pixels_are_those_of_the_plain_decoder(make, view, kind):
     contents = jpegs.several(SIZE, **jpegs.KINDS[kind])
     asked = requests(view, 2, contents)
-    ours = list(DaliDecoder(view, SIZE).decode(iter(asked)))
+    ours = list(make(view, SIZE).decode(iter(asked)))
     plain = list(PlainDecoder(view, shown_by_pillow).decode(iter(asked)))
     assert max(differences(ours, view)) <= (FILTERED if view.antialias else TOLERANCE)
     for one, other in zip(ours, plain, strict=True):
@@ -95,32 +102,32 @@ def test_pixels_are_those_of_the_plain_decoder(view, kind):
         assert one.failed == other.failed == []
 
 
-def test_kinds_of_jpeg_share_a_batch():
+def test_kinds_of_jpeg_share_a_batch(make):
     view = Centre(side=96, short=112)
     contents = [jpegs.jpeg(150, 160, index, **options) for index, options in enumerate(jpegs.KINDS.values())]
-    assert max(differences(list(DaliDecoder(view, 5).decode(iter([request(contents, view)]))), view)) <= FILTERED
+    assert max(differences(list(make(view, 5).decode(iter([request(contents, view)]))), view)) <= FILTERED
 
 
-def test_photograph_that_lies_on_its_side_is_shown_as_it_is_stored():
+def test_photograph_that_lies_on_its_side_is_shown_as_it_is_stored(make):
     image, view = drawn(100, 150), Whole(short=50)
     exif = image.getexif()
     exif[0x0112] = 6  # to be turned by a quarter
-    (answer,) = DaliDecoder(view, 1).decode(iter([request([jpeg_of(image, exif=exif)], view)]))
+    (answer,) = make(view, 1).decode(iter([request([jpeg_of(image, exif=exif)], view)]))
     assert max(differences([answer], view)) <= FILTERED
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (17, 16)])
-def test_smallest_photographs_are_shown_too(size):
+def test_smallest_photographs_are_shown_too(make, size):
     for view in (Crop(side=32), Centre(side=32, short=32), Whole(short=32)):
-        answers = list(DaliDecoder(view, 1).decode(iter([request([jpegs.jpeg(*size)], view)])))
+        answers = list(make(view, 1).decode(iter([request([jpegs.jpeg(*size)], view)])))
         assert max(differences(answers, view)) <= 1
 
 
-def test_content_that_cannot_be_written_to_is_read_where_it_lies():
+def test_content_that_cannot_be_written_to_is_read_where_it_lies(make):
     view = VIEWS[0]
     frozen = [np.frombuffer(content.tobytes(), np.uint8) for content in GOOD]
     assert not frozen[0].flags.writeable
-    assert max(differences(list(DaliDecoder(view, SIZE).decode(iter([request(frozen, view)]))), view)) <= FILTERED
+    assert max(differences(list(make(view, SIZE).decode(iter([request(frozen, view)]))), view)) <= FILTERED
 
 
 @pytest.fixture(scope="module")
@@ -138,25 +145,25 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     ],
     ids=str,
 )  # fmt: skip
-def test_real_photographs_have_the_pixels_of_the_plain_decoder(real, view):
+def test_real_photographs_have_the_pixels_of_the_plain_decoder(make, real, view):
     asked = [request(real[first : first + 32], view, first) for first in range(0, len(real), 32)]
-    found = differences(list(DaliDecoder(view, 32).decode(iter(asked))), view)
+    found = differences(list(make(view, 32).decode(iter(asked))), view)
     assert len(found) == len(real)
     assert max(found) <= (FILTERED if view.antialias else TOLERANCE)
 
 
 @pytest.mark.parametrize("view", [VIEWS[0], VIEWS[2], VIEWS[5]], ids=str)
 @pytest.mark.parametrize("prefetch", [1, 2, 4])
-def test_bad_jpeg_is_lost_alone_wherever_it_stands(view, prefetch):
+def test_bad_jpeg_is_lost_alone_wherever_it_stands(make, view, prefetch):
     asked = requests(view, 6)
-    expected = told(list(DaliDecoder(view, SIZE).decode(iter(asked))))
+    expected = told(list(make(view, SIZE).decode(iter(asked))))
     for bad in ([0], [1, 2], [3, 5]):
         mixed = list(asked)
         for batch in bad:
             photographs = list(asked[batch].photographs)
             photographs[3] = photograph(hollow(GOOD[3]), photographs[3].index)
             mixed[batch] = Request(photographs, asked[batch].regions)
-        decoder = DaliDecoder(view, SIZE, tuning=Tuning(prefetch=prefetch))
+        decoder = make(view, SIZE, tuning=Tuning(prefetch=prefetch))
         for _ in range(2):
             answers = list(decoder.decode(iter(mixed)))
             for number, (answer, (keys, pixels)) in enumerate(zip(told(answers), expected, strict=True)):
@@ -168,18 +175,18 @@ def test_bad_jpeg_is_lost_alone_wherever_it_stands(view, prefetch):
                 assert all(reason.startswith("cannot be decoded (") for _, reason in answers[number].failed)
 
 
-def test_batch_of_bad_jpegs_alone_is_answered_with_none():
+def test_batch_of_bad_jpegs_alone_is_answered_with_none(make):
     view = VIEWS[0]
     asked = [request(GOOD, view), request([hollow(content) for content in GOOD], view), request(GOOD, view)]
-    answers = list(DaliDecoder(view, SIZE).decode(iter(asked)))
+    answers = list(make(view, SIZE).decode(iter(asked)))
     assert [len(answer.photographs) for answer in answers] == [8, 0, 8]
     assert [len(answer.images) for answer in answers] == [8, 0, 8]
     assert len(answers[1].failed) == 8
 
 
-def test_reason_is_of_the_photograph_and_not_of_python():
+def test_reason_is_of_the_photograph_and_not_of_python(make):
     view = VIEWS[0]
-    (answer,) = DaliDecoder(view, 1).decode(iter([request([hollow(GOOD[0])], view)]))
+    (answer,) = make(view, 1).decode(iter([request([hollow(GOOD[0])], view)]))
     ((_, reason),) = answer.failed
     assert "recursion" not in reason
     assert "ecode" in reason
@@ -187,36 +194,36 @@ def test_reason_is_of_the_photograph_and_not_of_python():
 
 
 @pytest.mark.parametrize("count", [1, 3, SIZE])
-def test_last_batch_may_be_smaller(count):
+def test_last_batch_may_be_smaller(make, count):
     for view in VIEWS:
         asked = [*requests(view, 2), request(GOOD[:count], view, 2)]
-        decoder = DaliDecoder(view, SIZE)
+        decoder = make(view, SIZE)
         for _ in range(2):
             answers = list(decoder.decode(iter(asked)))
             assert [len(answer.images) for answer in answers] == [SIZE, SIZE, count]
             assert max(differences(answers, view)) <= (FILTERED if view.antialias else TOLERANCE)
 
 
-def test_no_requests_have_no_answers_and_do_no_harm():
+def test_no_requests_have_no_answers_and_do_no_harm(make):
     view = VIEWS[0]
-    decoder = DaliDecoder(view, SIZE)
+    decoder = make(view, SIZE)
     assert list(decoder.decode(iter([]))) == []
     assert len(list(decoder.decode(iter(requests(view))))) == 5
     assert list(decoder.decode(iter([]))) == []
 
 
 @pytest.mark.parametrize("view", [VIEWS[0], VIEWS[2], VIEWS[5]], ids=str)
-def test_equal_seeds_give_equal_bytes(view):
-    decoder = DaliDecoder(view, SIZE)
+def test_equal_seeds_give_equal_bytes(make, view):
+    decoder = make(view, SIZE)
     first, again = (told(list(decoder.decode(iter(requests(view))))) for _ in range(2))
-    other = told(list(DaliDecoder(view, SIZE, tuning=Tuning(threads=1, prefetch=4)).decode(iter(requests(view)))))
+    other = told(list(make(view, SIZE, tuning=Tuning(threads=1, prefetch=4)).decode(iter(requests(view)))))
     assert first == again == other
     assert first[0] != first[1] or not isinstance(view, Crop)
 
 
-def test_batches_stay_as_they_are_when_later_ones_are_decoded():
+def test_batches_stay_as_they_are_when_later_ones_are_decoded(make):
     view = VIEWS[0]
-    decoder = DaliDecoder(view, SIZE)
+    decoder = make(view, SIZE)
     held = [(answer.images, answer.images.copy()) for answer in decoder.decode(iter(requests(view)))]
     list(decoder.decode(iter(requests(view, 9))))
     assert all(np.array_equal(*pair) for pair in held)
@@ -224,9 +231,9 @@ def test_batches_stay_as_they_are_when_later_ones_are_decoded():
 
 @pytest.mark.parametrize("way", ["closed", "dropped", "suspended", "error"])
 @pytest.mark.parametrize("taken", [1, 4, 5])
-def test_epoch_left_early_has_no_bearing_on_the_next_one(way, taken):
+def test_epoch_left_early_has_no_bearing_on_the_next_one(make, way, taken):
     view = VIEWS[0]
-    decoder = DaliDecoder(view, SIZE)
+    decoder = make(view, SIZE)
     expected = told(list(decoder.decode(iter(requests(view, 7)))))
     first = decoder.decode(iter(requests(view, 5, GOOD[::-1])))
     for _ in range(taken):
@@ -244,7 +251,7 @@ def test_epoch_left_early_has_no_bearing_on_the_next_one(way, taken):
         assert told(list(decoder.decode(iter(requests(view, 7))))) == expected
 
 
-def test_epoch_left_early_lets_go_of_its_requests_at_once():
+def test_epoch_left_early_lets_go_of_its_requests_at_once(make):
     view = VIEWS[0]
     ended = []
 
@@ -254,7 +261,7 @@ def test_epoch_left_early_lets_go_of_its_requests_at_once():
         finally:
             ended.append(True)
 
-    decoder = DaliDecoder(view, SIZE)
+    decoder = make(view, SIZE)
     answers = decoder.decode(asked())
     next(answers)
     answers.close()
@@ -262,28 +269,28 @@ def test_epoch_left_early_lets_go_of_its_requests_at_once():
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, RecursionError])
-def test_error_of_the_requests_is_none_of_a_photograph(kind):
+def test_error_of_the_requests_is_none_of_a_photograph(make, kind):
     view = VIEWS[0]
 
     def asked():
         yield from requests(view, 3)
         raise kind("reading broke")
 
-    decoder = DaliDecoder(view, SIZE)
+    decoder = make(view, SIZE)
     with pytest.raises(kind, match="reading broke"):
         list(decoder.decode(asked()))
     assert len(list(decoder.decode(iter(requests(view))))) == 5
 
 
-def test_failure_that_is_of_no_photograph_is_not_swallowed():
+def test_failure_that_is_of_no_photograph_is_not_swallowed(make):
     view = VIEWS[0]
     with pytest.raises(RuntimeError, match="DALI cannot decode 8 photographs at once: "):
-        list(DaliDecoder(view, SIZE - 1).decode(iter(requests(view))))
+        list(make(view, SIZE - 1).decode(iter(requests(view))))
 
 
-def test_memory_and_threads_do_not_grow_over_epochs():
+def test_memory_and_threads_do_not_grow_over_epochs(make):
     view = VIEWS[0]
-    decoder = DaliDecoder(view, SIZE)
+    decoder = make(view, SIZE)
     asked = requests(view, 4)
     mixed = [*asked[:2], request([*GOOD[:3], hollow(GOOD[3])], view)]
 

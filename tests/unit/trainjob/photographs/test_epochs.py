@@ -214,8 +214,9 @@ def test_stream_of_bare_jpegs_is_told_how_to_be_wrapped(tmp_path, mode):
     refused(tmp_path, RecordError, text, objects=JPEGS[:2], mode=mode)
 
 
-def test_file_that_goes_while_the_job_runs_is_told_with_its_key(tmp_path):
-    with channel_of_files(tmp_path / "a", FILE, in_folders()) as channel:
+@pytest.mark.parametrize("mode", [FILE, FAST_FILE])
+def test_file_that_goes_while_the_job_runs_is_told_with_its_key(tmp_path, mode):
+    with channel_of_files(tmp_path / "a", mode, in_folders()) as channel:
         photographs = Photographs(channel=channel, classes=CLASSES)
         assert len(list(photographs.epoch(0))) == COUNT
         (channel.folder / KEYS[COUNT - 1]).unlink()
@@ -233,7 +234,9 @@ def test_files_are_listed_once_for_all_epochs(tmp_path, monkeypatch):
         assert told(photographs.epoch(1)) == first
 
 
-@pytest.mark.parametrize(("form", "mode"), [("index", FILE), ("recordio", FILE), ("recordio", PIPE)])
+@pytest.mark.parametrize(
+    ("form", "mode"), [("index", FILE), ("index", FAST_FILE), ("recordio", FILE), ("recordio", PIPE)]
+)
 def test_epoch_left_early_closes_what_it_opened_and_the_next_is_whole(tmp_path, form, mode):
     before = threading.active_count()
     with opened(tmp_path / "a", mode, form) as channel:
