@@ -94,7 +94,7 @@ def main() -> None:
     """Run the rounds and print the figures."""
     parser = argparse.ArgumentParser(description="From a Pipe-mode stream to batches in TensorFlow.")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--times", type=int, default=20, help=f"an epoch is so many times {CHUNK} records")
+    parser.add_argument("--times", type=int, default=60, help=f"an epoch is so many times {CHUNK} records")
     arguments = parser.parse_args()
     records = np.random.default_rng(0).integers(0, 256, (CHUNK, cifar10.RECORD_BYTES), np.uint8)
     records[:, 0] %= 10

@@ -82,11 +82,11 @@ class Registry:
         return {path.name: size for path, size in self._layers("blobs/sha256")}
 
     def _layers(self, folder):
-        """Folder and size of each layer's bytes; os.walk, unlike glob, passes over what the registry moves meanwhile."""
+        """Folder and size of each layer's bytes; os.walk passes over what the registry moves meanwhile, glob fails."""
         for path, _, names in os.walk(self.folder / "data/docker/registry/v2" / folder):
             if "data" in names:
                 with contextlib.suppress(FileNotFoundError):
-                    yield Path(path), os.path.getsize(os.path.join(path, "data"))
+                    yield Path(path), Path(path, "data").stat().st_size
 
     def _config(self):
         auth = f"auth: {{htpasswd: {{realm: test, path: {self.folder}/htpasswd}}}}\n" if self._private else ""

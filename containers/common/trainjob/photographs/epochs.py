@@ -50,7 +50,7 @@ class _Entry:
         """Reads it from its file, and closes that."""
         with file, self._named():
             content, filled = np.empty(os.fstat(file.fileno()).st_size, np.uint8), 0
-            while filled < len(content) and (count := file.readinto(content[filled:])):
+            while filled < len(content) and (count := file.readinto(content[filled:].data)):
                 filled += count
         return Photograph(self.key, content[:filled], self.label, self.box, self.index)
 

@@ -29,9 +29,9 @@ def size(content: NDArray[np.uint8], max_pixels: int = MAX_PIXELS) -> tuple[int,
     Raises:
         PhotographError: It is no JPEG, was cut off, or is larger than that; says which.
     """
-    view = memoryview(np.ascontiguousarray(content))
+    view = np.ascontiguousarray(content).data
     if view[:2] != _START:
-        begins = f"it begins with {view[:4].hex()}" if len(view) else "it has no bytes"
+        begins = f"it begins with {view[:4].hex()}" if view.nbytes else "it has no bytes"
         raise PhotographError(f"is no JPEG: {begins}")
     place, found = 2, None
     while found is None:

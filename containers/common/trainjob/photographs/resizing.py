@@ -24,7 +24,7 @@ class Resizer:
         self._memory = Recycled()
 
     def shown(self, pixels: Sequence[Pixels], regions: Regions) -> Any:
-        """Images `(n, side, side, 3)`, in memory that is used again; of the view `Whole` a list of `(height, width, 3)`.
+        """Images `(n, side, side, 3)`, in memory that is used again; of a `Whole` a list of `(height, width, 3)`.
 
         Args:
             pixels: Each region's, `(height, width, 3)`; read until this returns.

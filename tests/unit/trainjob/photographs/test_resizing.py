@@ -15,12 +15,11 @@ VIEWS = [Crop(side=24), Crop(side=50, antialias=False), Centre(side=24, short=30
 
 def decoded(found: np.ndarray) -> list[np.ndarray]:
     """The pixels of regions."""
-    whole = [shown_by_pillow(each, (0, 0, *size), Whole(short=min(size))) for each, size in zip(JPEGS, SIZES, strict=True)]
-    places = found.tolist()
-    return [
-        pixels[top : top + height, left : left + width]
-        for pixels, (top, left, height, width) in zip(whole, places, strict=True)
-    ]
+    parts = []
+    for content, size, (top, left, height, width) in zip(JPEGS, SIZES, found.tolist(), strict=True):
+        whole = shown_by_pillow(content, (0, 0, *size), Whole(short=min(size)))
+        parts.append(whole[top : top + height, left : left + width])
+    return parts
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=str)
