@@ -30,13 +30,19 @@ _HIDDEN = (Path("/tmp"), _OPT)  # noqa: S108  # paths of the sandbox, not files 
 """Folders of this machine that the sandbox has its own of."""
 
 
+_working: set[str] = set()
+"""Programs that were found to work by this process, which asks for every job."""
+
+
 def why_not() -> str:
-    """Why bubblewrap cannot be used here; empty when it can. Found out by running it."""
+    """Why bubblewrap cannot be used here; empty when it can. Found out by running it until it has worked once."""
     program = shutil.which("bwrap")
     if program is None:
         return "bubblewrap is not installed"
     if not _OPT.is_dir():
         return f"this machine has no {_OPT}, and bubblewrap cannot make one"
+    if program in _working:
+        return ""
     command = [
         program,
         *_OWN_KERNEL_VIEW,
@@ -57,6 +63,7 @@ def why_not() -> str:
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"bubblewrap does not start: {error}"
         if done.returncode == 0:
+            _working.add(program)
             return ""
         reason = done.stderr.strip() or f"exit code {done.returncode}"
     return f"bubblewrap does not work here: {reason}"

@@ -112,9 +112,11 @@ class DockerRunner:
     def start(self, launch: Launch) -> Instance:
         """Create, fill and start a container."""
         try:
-            container = self._client.containers.create(**self._options(launch))
+            created = self._client.api.create_container(**self._options(launch))
         except docker.errors.APIError as error:
             raise _refused(launch, error) from None
+        # `containers.create` would ask the engine what it has just made.
+        container = self._client.containers.prepare_model({"Id": created["Id"]})
         instance = _Container(self._client, container, launch)
         try:
             instance.start()
@@ -153,29 +155,23 @@ class DockerRunner:
         command = launch.arguments
         if launch.entrypoint is None and command is None:
             command = (contract.TRAIN_ARGUMENT,)
+        api, key, networking = self._client.api, launch.network.key, None
+        if key:
+            networking = api.create_networking_config({key: api.create_endpoint_config(aliases=[launch.host])})
         return {
             "image": launch.image,
             "entrypoint": list(launch.entrypoint) if launch.entrypoint is not None else None,
             "command": list(command) if command is not None else None,
             "environment": dict(launch.environment),
-            "mounts": mounts,
             "labels": labels(launch.job_folder),
-            "shm_size": launch.shm_bytes,
-            "device_requests": self._gpus(),
-            **self._place(launch),
+            "networking_config": networking,
+            "host_config": api.create_host_config(
+                mounts=mounts,
+                shm_size=launch.shm_bytes,
+                device_requests=self._gpus(),
+                **_names(launch),
+            ),
         }
-
-    def _place(self, launch: Launch) -> dict[str, Any]:
-        """The container's network, and how host names resolve in it."""
-        key = launch.network.key
-        if not key:
-            mode = "none" if launch.network_isolation else "bridge"
-            return {"network_mode": mode, "extra_hosts": dict.fromkeys(launch.network.hosts, "127.0.0.1")}
-        endpoint = self._client.api.create_endpoint_config(aliases=[launch.host])
-        place = {"network": key, "networking_config": {key: endpoint}}
-        # The engine's own name server is silent about a host that has not started yet when it may ask no other: a
-        # program would wait 10 s before it asks again.
-        return {**place, "dns_opt": ["timeout:1", "attempts:1"]} if launch.network_isolation else place
 
     def _gpus(self) -> list[Any]:
         """All GPUs, where the engine can hand them on and there are any."""
@@ -297,6 +293,17 @@ class _Container:
             except (OSError, docker.errors.APIError):
                 time.sleep(0.2)  # the call's time was up, or the engine restarts
         self._ended.set()
+
+
+def _names(launch: Launch) -> dict[str, Any]:
+    """Which network the container is in, and how host names resolve there."""
+    key = launch.network.key
+    if not key:
+        mode = "none" if launch.network_isolation else "bridge"
+        return {"network_mode": mode, "extra_hosts": dict.fromkeys(launch.network.hosts, "127.0.0.1")}
+    # The engine's own name server is silent about a host that has not started yet when it may ask no other: a
+    # program would wait 10 s before it asks again.
+    return {"network_mode": key, **({"dns_opt": ["timeout:1", "attempts:1"]} if launch.network_isolation else {})}
 
 
 def _host_labels(launch: Launch) -> dict[str, str]:
