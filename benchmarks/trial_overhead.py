@@ -4,10 +4,11 @@
 
 Each trial is a whole job of the process runner, of the image's own program, for two epochs of a few drawn images.
 `torch_overhead_s` and `tensorflow_overhead_s` are those of forked ones: from the creation of the job to the program's
-first line, what its first epoch takes longer than its second (tracing, mostly), and from the program's end to the
-final status. Nothing is shuffled: for its window to fill, a first epoch waits wherever it is trained. What the program does after its last epoch is not in it: saving a model and drawing pictures is
-`..._after_training_s`. `torch_two_busy` is the share of all cores' time that was used while two trials ran at once;
-`torch_both_cores` how much longer they took than one alone, whose own threads leave little of two cores: 2 is no gain.
+first line, what its first epoch takes longer than its second (tracing, mostly), and from the program's end to the final
+status. Nothing is shuffled: for its window to fill, a first epoch waits wherever it is trained. What the program does
+after its last epoch is not in it: saving a model and drawing pictures is `..._after_training_s`. `torch_two_busy` is
+the share of all cores' time that was used while two trials ran at once; `torch_both_cores` how much longer they took
+than one alone, whose own threads leave little of two cores: 2 is no gain.
 """
 
 import os
