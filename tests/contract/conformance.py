@@ -141,7 +141,7 @@ class Collector:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write the table, and print it."""
     results, target = config.stash[RESULTS], config.getoption("--conformance")
-    if target is None:
+    if target is None or hasattr(config, "workerinput"):  # of several processes the one that has all reports
         return
     from tests.contract import conformance_table  # noqa: PLC0415  # needs what this plugin does without
 
