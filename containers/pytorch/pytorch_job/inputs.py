@@ -1,6 +1,7 @@
 """From a channel to tensors: epochs of uint8 batches, brought to the device, augmented and normalised there."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -107,8 +108,9 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     if images.device.type == "cpu" and _by_pixels(images):
         # One by one: of pixels that lie whole, a tenth of the time that it takes to mirror and choose among them all.
         pixels = images.permute(0, 2, 3, 1)
-        for index in mirrored.nonzero()[:, 0].tolist():
-            pixels[index] = pixels[index].flip(1)
+        with _one_thread():
+            for index in mirrored.nonzero()[:, 0].tolist():
+                pixels[index] = pixels[index].flip(1)
         return images
     return torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(3), images)
 
@@ -166,6 +168,17 @@ class Normalise:
             return torch.empty_like(rows, dtype=torch.float32)
         count, width = rows.shape
         return torch.from_numpy(self._memory.empty((count, 4 * width)).view(np.float32))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in this thread alone: a second one would spin at the end of each small operation, on a decoder's core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _by_pixels(images: Tensor) -> bool:
