@@ -1,6 +1,7 @@
 """Reads and writes objects of an S3: the embedded one, or any that an endpoint leads to."""
 
 import builtins
+import contextlib
 import errno
 import mmap
 import os
@@ -250,7 +251,13 @@ def _buffer(size: int) -> bytearray | mmap.mmap:
 
     malloc keeps what a thread frees for that thread, which of 16 threads is twice as much as they ever need.
     """
-    return mmap.mmap(-1, size) if size > _CHUNK_BYTES else bytearray(size)
+    if size <= _CHUNK_BYTES:
+        return bytearray(size)
+    made = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them: 4 ms of faults for each 8 MiB, in place of 0.2
+            made.madvise(mmap.MADV_HUGEPAGE)
+    return made
 
 
 def _answered(wanted: Found, answer: Mapping[str, Any], span: str) -> Found:
