@@ -173,7 +173,16 @@ class Trainer:
         if images is None:
             nought: Tensor = self._parallel(None)
             return nought, 0
-        logits = self._logits(images, self._parallel)
+        try:
+            logits = self._logits(images, self._parallel)
+        except ValueError as error:
+            if len(images) != 1 or _ONE_VALUE not in str(error):
+                raise
+            raise HyperparameterError(
+                f"A batch, or a part of one that is accumulated, has a single image, and at {tuple(images.shape[2:])} "
+                "pixels the model normalises over one value of it, from which nothing can be learnt; choose a "
+                "batch_size that leaves no remainder of one, or larger images."
+            ) from None
         if not len(labels):
             return logits.sum(), 0
         loss = functional.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing)
@@ -219,6 +228,10 @@ class Trainer:
             raise ChannelError(NO_RECORD)
         progress.confusion = whole.tolist()
         return {"validation:loss": float(sums[0]) / seen, "validation:accuracy": float(whole.trace()) / seen}
+
+
+_ONE_VALUE = "more than 1 value per channel"
+"""What torch's batch normalisation says then."""
 
 
 def _records(batch: inputs.Batch) -> int:

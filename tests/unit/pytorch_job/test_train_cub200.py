@@ -291,6 +291,12 @@ def test_unknown_model_is_told_with_near_names(make_job):
         train(make_job(model="resnet19"))
 
 
+def test_last_batch_of_one_photograph_from_which_nothing_can_be_learnt_is_told(make_job):
+    job = make_job(model="resnet18", batch_size=str(TRAIN - 1))  # at 32 pixels its last layers see one value
+    with pytest.raises(HyperparameterError, match=r"has a single image, and at \(32, 32\) pixels .* batch_size"):
+        train(job)
+
+
 def test_images_that_a_model_cannot_take_are_refused_before_the_first_step(make_job):
     with pytest.raises(HyperparameterError, match=r"'model' alexnet cannot be made for images of 32 px .*image_size"):
         train(make_job(model="alexnet"))
