@@ -62,10 +62,10 @@ class Trainer:
             recipe, model, optimizer, strategy, stop,
         )  # fmt: skip
         self._ranks = ranks or Ranks()
-        self._synced = recipe.sync_batch_norm and self._ranks.count > 1
+        self._synced: among.Synchronised | None = None
         self._compiled = compiled = {"auto": has_gpu(), "true": True, "false": False}[recipe.jit_compile]
-        if self._synced:
-            among.synchronise(model)
+        if recipe.sync_batch_norm and self._ranks.count > 1:
+            self._synced = among.Synchronised(model)
         elif not compiled:
             fuse(model)
         self._logits = models.to_logits(model)
@@ -302,13 +302,10 @@ class Trainer:
             raise epochs.raised(error) from None
 
     def _nothing(self, dataset: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """A batch of one blank record, as the step takes it; of none where a record would count in synchronised
-        normalisation.
-        """
-        count = 0 if self._synced else 1
+        """A batch of one blank record, as the step takes it."""
         if self._open_epoch is None:
-            return tf.zeros((count, dataset.record_bytes), tf.uint8), tf.zeros((count,), tf.bool)
-        return tf.zeros((count, *self._model.input_shape[1:]), tf.uint8), tf.zeros((count,), tf.int64)
+            return tf.zeros((1, dataset.record_bytes), tf.uint8), tf.zeros((1,), tf.bool)
+        return tf.zeros((1, *self._model.input_shape[1:]), tf.uint8), tf.zeros((1,), tf.int64)
 
     def _share_step(
         self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, counts: tf.Tensor
@@ -342,6 +339,8 @@ class Trainer:
             images = inputs.crop(images, tf.stack((seed, 2 * step + 1)), recipe.crop_padding)
         alone = 1 / self._strategy.num_replicas_in_sync
         weight = alone if counts is None else counts[0] / counts[1]
+        if self._synced and counts is not None:
+            self._synced.counted = tf.sign(counts[0])
         gradients, loss_sum, correct = accumulate(
             self._gradients, images, labels, weight, recipe.gradient_accumulation, unrolled=self._compiled
         )
@@ -360,8 +359,6 @@ class Trainer:
             logits = self._logits(images, training=True)
             losses = models.cross_entropy(labels, logits, self._recipe.label_smoothing)
             loss = tf.reduce_mean(losses)
-            if self._synced:  # of no record the mean is no number
-                loss = tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
             loss *= weight if isinstance(weight, float) else tf.cast(weight, loss.dtype)
             scaled = self._optimizer.scale_loss(loss)
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, tf.int32))
