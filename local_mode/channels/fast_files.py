@@ -87,7 +87,7 @@ class _Mount:
         self._name, self._note = plan.spec.name, note
         self._last = ""
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-m", "local_mode.channels.fast_file", str(folder / "plan.json")],
+            [sys.executable, "-m", "local_mode.channels.fast_file", str(folder / "plan.json")],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -181,7 +181,7 @@ class Trainer:
             raise HyperparameterError(
                 f"A batch, or a part of one that is accumulated, has a single image, and at {tuple(images.shape[2:])} "
                 "pixels the model normalises over one value of it, from which nothing can be learnt; choose a "
-                "batch_size that leaves no remainder of one, or larger images."
+                "batch_size that leaves no remainder of one, a smaller gradient_accumulation, or larger images."
             ) from None
         if not len(labels):
             return logits.sum(), 0

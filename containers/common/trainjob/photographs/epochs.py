@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -207,7 +207,8 @@ def _announced(entries: Iterable[_Entry]) -> Iterator[Photograph]:
             file = entry.open()
             waiting.append((entry, file))
             if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+                with suppress(OSError):  # it is but a hint, which not every file system takes
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
             if len(waiting) > _ANNOUNCED:
                 first, file = waiting.popleft()
                 yield first.read(file)

@@ -1,4 +1,4 @@
-"""Regions of photographs, decoded, brought to what a view shows, in threads, by a framework's own way to resize."""
+"""Regions of photographs, decoded, brought to what a view shows by a framework's own way to resize."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,9 +11,7 @@ from trainjob.photographs.views import Centre, Crop, Regions, View, Whole, centr
 
 Pixels = NDArray[np.uint8]
 Resize = Callable[[Pixels, tuple[int, int], bool], Pixels]
-"""Pixels `(height, width, 3)` to a height and a width, filtered where they become fewer or not: memory of its own.
-
-It lets go of the interpreter while it works."""
+"""Pixels `(height, width, 3)` to a height and a width, filtered where they become fewer or not: memory of its own."""
 
 
 class Resizer:
