@@ -64,7 +64,7 @@ class Feeding:
             made.callback(file.unlink, missing_ok=True)
             document = feeder_document(plans, folder=folder, parent=os.getpid())
             file.write_text(json.dumps(document), encoding="utf-8")
-            # Without S3 it imports the standard library alone: no site-packages, whose set-up is a quarter of its start.
+            # Without S3 it imports the standard library alone: no site-packages, which are a quarter of its start.
             alone = [] if s3 else ["-S"]
             self._process = subprocess.Popen(
                 [sys.executable, *alone, "-m", "local_mode.channels.feeder", str(file)],
