@@ -13,7 +13,7 @@ from trainjob.photographs.decoding import Batch as Pixels
 from trainjob.photographs.decoding import Decoder
 from trainjob.photographs.plain_decoder import PlainDecoder
 from trainjob.photographs.showing import Shown
-from trainjob.photographs.views import Centre, Crop, View, centre, resized
+from trainjob.photographs.views import Centre, View, centre, resized
 from trainjob.stop import Stop, StopRequested
 from trainjob.training.evaluation import Evaluation
 from trainjob.training.ranks import NO_RECORD, Ranks
@@ -55,7 +55,7 @@ def show(content: NDArray[np.uint8], region: tuple[int, int, int, int], view: Vi
             picture = tf.io.decode_and_crop_jpeg(content.tobytes(), region, channels=3, dct_method="INTEGER_ACCURATE")
         except (tf.errors.InvalidArgumentError, tf.errors.InternalError) as error:
             raise PhotographError(f"cannot be decoded ({error.message.splitlines()[0]})") from error
-        size = (view.side, view.side) if isinstance(view, Crop) else resized(view, region[2], region[3])
+        size = resized(view, region[2], region[3])
         pixels = tf.image.resize(picture, size, antialias=view.antialias)
         if isinstance(view, Centre):
             first_row, first_column = centre(view, *size)

@@ -17,7 +17,7 @@ from trainjob.photographs.decoding import Batch as Pixels
 from trainjob.photographs.decoding import Decoder
 from trainjob.photographs.plain_decoder import PlainDecoder
 from trainjob.photographs.showing import Shown
-from trainjob.photographs.views import Centre, Crop, View, centre, resized
+from trainjob.photographs.views import Centre, View, centre, resized
 from trainjob.stop import Stop, StopRequested
 from trainjob.training.evaluation import Evaluation
 from trainjob.training.ranks import NO_RECORD, Ranks
@@ -54,11 +54,8 @@ def show(content: NDArray[np.uint8], region: tuple[int, int, int, int], view: Vi
         picture = Image.open(io.BytesIO(content.tobytes()), formats=["JPEG"]).convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise PhotographError(f"cannot be decoded ({error})") from error
-    bilinear = Image.Resampling.BILINEAR
-    if isinstance(view, Crop):
-        return np.asarray(picture.resize((view.side, view.side), bilinear, box=box))
     rows, columns = resized(view, height, width)
-    picture = picture.resize((columns, rows), bilinear, box=box)
+    picture = picture.resize((columns, rows), Image.Resampling.BILINEAR, box=box)
     if isinstance(view, Centre):
         first_row, first_column = centre(view, rows, columns)
         picture = picture.crop((first_column, first_row, first_column + view.side, first_row + view.side))

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 15.0
 """Between two signs of life within an epoch."""
+_ONE_VALUE = "more than 1 value per channel"
+"""What torch's batch normalisation says of a batch that has but one."""
 _RANK_SEEDS = 0x9E3779B97F4A7C15
 """Far apart, so that no rank's step has the seed of another's."""
 
@@ -228,10 +230,6 @@ class Trainer:
             raise ChannelError(NO_RECORD)
         progress.confusion = whole.tolist()
         return {"validation:loss": float(sums[0]) / seen, "validation:accuracy": float(whole.trace()) / seen}
-
-
-_ONE_VALUE = "more than 1 value per channel"
-"""What torch's batch normalisation says then."""
 
 
 def _records(batch: inputs.Batch) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from trainjob.errors import PhotographError
 from trainjob.photographs.records import Photograph
-from trainjob.photographs.views import Centre, Crop, View, centre, resized
+from trainjob.photographs.views import Centre, View, centre, resized
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow, which draws the JPEGs, is not installed")
 
@@ -74,7 +74,7 @@ def shown_by_pillow(content: np.ndarray, region: tuple[int, int, int, int], view
     except OSError as error:
         raise PhotographError(f"cannot be decoded ({error})") from None
     top, left, height, width = region
-    rows, columns = (view.side, view.side) if isinstance(view, Crop) else resized(view, height, width)
+    rows, columns = resized(view, height, width)
     part = np.asarray(image.crop((left, top, left + width, top + height)))
     pixels = resized_by_pillow(part, (rows, columns), view.antialias)
     if not isinstance(view, Centre):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainjob.memory import Recycled
-from trainjob.photographs.views import Centre, Crop, Regions, View, Whole, centre, resized
+from trainjob.photographs.views import Centre, Regions, View, Whole, centre, resized
 
 Pixels = NDArray[np.uint8]
 Resize = Callable[[Pixels, tuple[int, int], bool], Pixels]
@@ -38,7 +38,7 @@ class Resizer:
 
     def _one(self, pixels: Pixels, height: int, width: int) -> Pixels:
         view = self._view
-        size = (view.side, view.side) if isinstance(view, Crop) else resized(view, height, width)
+        size = resized(view, height, width)
         shown = self._resize(pixels, size, view.antialias)
         if not isinstance(view, Centre):
             return shown

@@ -85,8 +85,10 @@ def regions(
     return _drawn(frames, view.least_area, random) if isinstance(view, Crop) else frames
 
 
-def resized(view: Centre | Whole, height: int, width: int) -> tuple[int, int]:
+def resized(view: View, height: int, width: int) -> tuple[int, int]:
     """What a region of that height and width is resized to, pixels."""
+    if isinstance(view, Crop):
+        return view.side, view.side
     scale = view.short / min(height, width)
     return max(view.short, round(height * scale)), max(view.short, round(width * scale))
 
