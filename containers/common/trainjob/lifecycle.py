@@ -1,5 +1,6 @@
 """The outermost frame of a program: turns signals into a stop flag, and whatever `main` does into an exit code."""
 
+import atexit
 import logging
 import os
 import signal
@@ -26,19 +27,24 @@ def run(main: Callable[[JobEnvironment, Stop], None], environ: Mapping[str, str]
 
     SIGTERM and SIGINT only set the stop flag: `main` looks at it between two steps and has `stop.seconds_left`.
 
+    The process ends with what is registered for its exit, but without the interpreter's own end: a framework's thread
+    that wants the interpreter then is ended on its way through C++, and the process by SIGABRT, with all its work done.
+
     Raises:
-        SystemExit: Always; one that `main` raises itself keeps its code.
+        SystemExit: The one that `main` raises itself, if it does.
     """
     stop = listen()
     _log_to_stderr(environ.get(environment.LOCAL_RANK))
     code = _attempt(main, environ, stop)
     for number in _SIGNALS:
-        # The interpreter, on its way out, would put back the default, and a late signal would replace the exit code.
+        # A late signal is not to replace the exit code.
         signal.signal(number, signal.SIG_IGN)
+    threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter does: waits for all that are no daemons
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # the reader may be gone; the code still counts
             stream.flush()
-    sys.exit(code)
+    os._exit(code)
 
 
 def listen() -> Stop:

@@ -1,6 +1,7 @@
 """Metrics as the platform takes them: numbers in log lines, and the regular expressions that find them there."""
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 
 NAMES = ("train:loss", "train:accuracy", "validation:loss", "validation:accuracy")
@@ -26,8 +27,13 @@ def line(values: Mapping[str, float], /, **context: float | str) -> str:
 
 
 def emit(values: Mapping[str, float], /, **context: float | str) -> None:
-    """Print the line to stdout at once: a pipe would else hold it back until the job is over."""
-    print(line(values, **context), flush=True)
+    """Print the line to stdout at once: a pipe would else hold it back until the job is over.
+
+    In one piece: `print` would write the line's end by itself where PYTHONUNBUFFERED is set, and what another thread or
+    process says meanwhile, as of a signal, would stand on the same line.
+    """
+    sys.stdout.write(line(values, **context) + "\n")
+    sys.stdout.flush()
 
 
 def definitions(names: Iterable[str] = NAMES) -> list[dict[str, str]]:

@@ -150,6 +150,17 @@ def test_a_signal_while_the_interpreter_goes_down_does_not_replace_the_exit_code
     assert code == 0
 
 
+def test_what_is_registered_for_the_exit_runs_and_threads_are_waited_for(tmp_path: Path) -> None:
+    body = """
+import atexit, threading
+from concurrent.futures import ThreadPoolExecutor
+atexit.register(print, "registered")
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+ThreadPoolExecutor().submit(lambda: (time.sleep(0.4), print("pool")))
+"""
+    assert run(tmp_path, body) == (0, "thread\npool\nregistered\n", "")
+
+
 def test_a_stop_that_unwinds_the_program_is_no_failure(tmp_path: Path) -> None:
     with program(tmp_path, "wait(stop)\nraise StopRequested") as child:
         assert child.stdout is not None

@@ -1,5 +1,6 @@
 import math
 import re
+import socket
 import subprocess
 import sys
 
@@ -72,6 +73,14 @@ def test_an_emitted_line_arrives_while_the_program_still_runs() -> None:
         assert child.stdout.readline() == "epoch=1 train:loss=0.5;\n"
         assert child.poll() is None
         child.communicate("\n", timeout=10)
+
+
+def test_an_unbuffered_line_is_written_in_one_piece() -> None:
+    program = "from trainjob import metrics; metrics.emit({'train:loss': 0.5}, epoch=1)"
+    ours, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps apart what is written apart
+    with ours, childs:
+        subprocess.run([sys.executable, "-u", "-c", program], stdout=childs, timeout=20, check=True)
+        assert ours.recv(100) == b"epoch=1 train:loss=0.5;\n"
 
 
 def test_the_expressions_are_short_enough_for_the_request() -> None:
