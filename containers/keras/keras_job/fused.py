@@ -1,4 +1,8 @@
-"""Batch normalisation by one operation of TensorFlow, where Keras makes eight that each pass over the images."""
+"""What Keras makes many operations of, by the one that TensorFlow has for it. For a step that XLA does not compile.
+
+Batch normalisation passes over the images once and not eight times; Adam is one operation for each weight and not 41,
+of which two thirds of a whole step's consist, and with them what it takes to trace and to optimise one.
+"""
 
 import functools
 from typing import Any
@@ -10,7 +14,7 @@ import tensorflow as tf
 def fuse(model: keras.Model) -> None:
     """Have a model's batch normalisations train by TensorFlow's fused kernel; what they compute and save stays theirs.
 
-    For a step that XLA does not compile, which fuses by itself. Those that look at other ranks' records, too, are left.
+    Those that look at other ranks' records, too, are left.
     """
     for layer in model._flatten_layers():  # of nested models, too
         if isinstance(layer, keras.layers.BatchNormalization) and _fits(layer):
@@ -34,3 +38,58 @@ def _call(layer: Any, unfused: Any, images: tf.Tensor, training: bool | None = N
     for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
     return tf.cast(normalised, layer.compute_dtype)
+
+
+def fuse_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Have Adam, and SGD with momentum, change a weight by one operation; what is computed and saved stays Keras's."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    if type(inner) is keras.optimizers.Adam and not inner.amsgrad:
+        inner._distributed_tf_update_step = functools.partial(_update, inner, _adam, _powers)
+    elif type(inner) is keras.optimizers.SGD and inner.momentum:
+        inner._distributed_tf_update_step = functools.partial(_update, inner, _sgd, lambda *given: ())
+
+
+def _update(
+    optimizer: Any, step: Any, prepare: Any, distribution: Any, gradients_and_variables: Any, rate: tf.Tensor
+) -> None:
+    """Keras's own, but for `prepare`: it gives what is the same for all variables, once."""
+    dtype = gradients_and_variables[0][1].dtype
+    common = tf.cast(rate, dtype), *prepare(optimizer, dtype)
+    for gradient, variable in gradients_and_variables:
+        distribution.extended.update(
+            variable, functools.partial(step, optimizer), args=(gradient, *common), group=False
+        )
+
+
+def _powers(optimizer: Any, dtype: tf.DType) -> tuple[tf.Tensor, ...]:
+    steps = tf.cast(optimizer.iterations + 1, dtype)
+    return tuple(tf.pow(tf.constant(beta, dtype), steps) for beta in (optimizer.beta_1, optimizer.beta_2))
+
+
+def _adam(
+    optimizer: Any, variable: Any, gradient: tf.Tensor, rate: tf.Tensor, power_1: tf.Tensor, power_2: tf.Tensor
+) -> None:
+    index = optimizer._get_variable_index(variable)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=optimizer._momentums[index].value.handle,
+        v=optimizer._velocities[index].value.handle,
+        beta1_power=power_1,
+        beta2_power=power_2,
+        lr=rate,
+        beta1=optimizer.beta_1,
+        beta2=optimizer.beta_2,
+        epsilon=optimizer.epsilon,
+        grad=tf.cast(gradient, variable.dtype),
+    )
+
+
+def _sgd(optimizer: Any, variable: Any, gradient: tf.Tensor, rate: tf.Tensor) -> None:
+    tf.raw_ops.ResourceApplyKerasMomentum(
+        var=variable.handle,
+        accum=optimizer.momentums[optimizer._get_variable_index(variable)].value.handle,
+        lr=rate,
+        grad=tf.cast(gradient, variable.dtype),
+        momentum=optimizer.momentum,
+        use_nesterov=optimizer.nesterov,
+    )

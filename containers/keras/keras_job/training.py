@@ -20,7 +20,7 @@ from trainjob.training.schedules import SCALINGS, SCHEDULES
 from keras_job import inputs, models, saving
 from keras_job import ranks as among
 from keras_job.accumulation import Computed, accumulate
-from keras_job.fused import fuse
+from keras_job.fused import fuse, fuse_optimizer
 from keras_job.recipe import Recipe, has_gpu
 from keras_job.tracing import if_any, traced
 
@@ -68,6 +68,8 @@ class Trainer:
             self._synced = among.Synchronised(model)
         elif not compiled:
             fuse(model)
+        if not compiled:
+            fuse_optimizer(optimizer)
         self._logits = models.to_logits(model)
         self._open_epoch = open_epoch
         self._head, self._head_factor = head, head_factor
@@ -80,9 +82,10 @@ class Trainer:
         alone = strategy.num_replicas_in_sync == 1
         self._replica_step: Any = self.step if alone else self._step
         self._replica_look = traced(self._look, jit_compile=compiled)
-        self._train_some: Any = traced(self._train_steps) if by_tf_data else self._train_steps
+        # A graph around a graph costs as long to trace again; it pays where the host must keep out of the way.
+        self._train_some: Any = traced(self._train_steps) if self._steps_a_call > 1 or not alone else self._train_steps
         self._step_together: Any = traced(self._share_step)
-        self._evaluate_some = traced(self._evaluate_steps)
+        self._evaluate_some: Any = self._evaluate_steps if alone else traced(self._evaluate_steps)
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
         self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self._correct = tf.Variable(0, dtype=tf.int64, trainable=False)

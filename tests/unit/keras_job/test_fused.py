@@ -88,3 +88,49 @@ def test_every_network_of_ours_trains_by_it_in_any_precision(precision):
     graph = function.get_concrete_function(tf.zeros((2, 32, 32, 3), tf.uint8)).graph
     assert [operation.type for operation in graph.get_operations()].count("FusedBatchNormV3") == 6
     assert function(tf.zeros((2, 32, 32, 3), tf.uint8)).dtype == tf.float32
+
+
+MAKERS = {
+    "adam": lambda: keras.optimizers.Adam(0.01, weight_decay=0.1),
+    "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+    "heavy ball": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
+    "scaled adam": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
+}
+OPERATION = {"adam": "ResourceApplyAdam", "scaled adam": "ResourceApplyAdam"}
+
+
+def trained(optimizer: keras.optimizers.Optimizer) -> tuple[list[np.ndarray], set[str]]:
+    """Weights and the optimizer's own state after some steps, and the operations of one."""
+    weights = [keras.Variable(np.linspace(-1, 1, 12).reshape(shape), dtype="float32") for shape in ((3, 4), (12,))]
+    optimizer.build(weights)
+
+    @tf.function
+    def step(rate):
+        optimizer.learning_rate = rate
+        optimizer.apply([tf.sin(5 * weight) for weight in weights], weights)
+
+    for rate in (0.1, 0.05, 0.01, 0.0):
+        step(tf.constant(rate))
+    definition = step.get_concrete_function(tf.constant(0.1)).graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return [np.asarray(each) for each in [*weights, *optimizer.variables]], {node.op for node in nodes}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_optimizers_steps_are_those_of_keras_but_for_rounding(name):
+    quick, plain = MAKERS[name](), MAKERS[name]()
+    fused.fuse_optimizer(quick)
+    (ours, operations_ours), (kerass, operations_kerass) = trained(quick), trained(plain)
+    assert OPERATION.get(name, "ResourceApplyKerasMomentum") in operations_ours - operations_kerass
+    for one, other in zip(ours, kerass, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [keras.optimizers.Adam(amsgrad=True), keras.optimizers.SGD(), keras.optimizers.RMSprop(), keras.optimizers.AdamW()],
+    ids=lambda optimizer: optimizer.name,
+)
+def test_other_optimizers_are_left(optimizer):
+    fused.fuse_optimizer(optimizer)
+    assert not any(operation.startswith("ResourceApply") for operation in trained(optimizer)[1])
