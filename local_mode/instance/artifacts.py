@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from isal import igzip
 from trainjob import contract
 
 from local_mode.channels.sources import local_path
@@ -18,7 +19,7 @@ OUTPUT = "output.tar.gz"
 PLAIN_MODEL, PLAIN_OUTPUT = "model", "output"
 """Folders of the files, where a request asks for no compression."""
 _GZIP_LEVEL = 1
-"""Weights hardly compress; higher levels take ten times as long for a percent."""
+"""Of Intel's 0 to 3, as zlib's 1 in size; zlib itself takes 20 times as long, which a model waits for at its end."""
 
 
 def pack(hosts: Mapping[str, contract.Paths], folder: Path) -> dict[str, tuple[str, ...]]:
@@ -103,7 +104,10 @@ def _pack(sources: Mapping[str, Path], target: Path) -> tuple[str, ...]:
     half = target.with_name(f".{target.name}.part")
     try:
         merged = merge(sources.values())
-        with tarfile.open(half, "w:gz", compresslevel=_GZIP_LEVEL) as archive:
+        with (
+            igzip.open(half, "wb", compresslevel=_GZIP_LEVEL) as compressed,  # type: ignore[no-untyped-call]  # its own
+            tarfile.open(fileobj=compressed, mode="w") as archive,
+        ):
             for name, path in merged.entries.items():
                 archive.add(path, arcname=name, recursive=False)
         with half.open("rb") as written:

@@ -60,6 +60,9 @@ MAY_IMPORT = {
     "local_mode.host": {"local_mode.errors"},
     "local_mode.channels": {"local_mode.channels", "local_mode.errors", "trainjob.contract"},
     "local_mode.instance": {"local_mode.instance", "local_mode.channels", "local_mode.errors", "trainjob.contract"},
+    "local_mode.instance.artifacts": {
+        "local_mode.instance", "local_mode.channels", "local_mode.errors", "trainjob.contract", "isal",
+    },
     # botocore is boto3's own: its errors and its settings.
     "local_mode.channels.s3": {"local_mode.channels", "local_mode.errors", "boto3", "botocore"},
     **{name: {"trainjob.contract", *FED} for name in (FEEDER, *FED)},
