@@ -3,11 +3,12 @@
 Run:  python fork_server.py DESCRIPTOR MODULE:FUNCTION SECONDS
 
 FUNCTION is what imports it. DESCRIPTOR is a socket that says `ready` once that is done, and then takes jobs: one
-message each, with a socket of the job's and its output, and for a sandbox a handle of its first process. It ends, and
-every job with it, when its owner does, and after SECONDS without a job. Standard library only, and no thread.
+message each, with a socket of the job's and its output. It ends, and every job with it, when its owner does, and after
+SECONDS without a job. Standard library only, and no thread.
 
-A job is two processes. Its keeper stays outside of the sandbox, hands its owner a handle of the job, and says how it
-ended. The job itself returns from all that happens here to the end of `main`, so that it ends as any program does.
+A job is two processes. Its keeper waits at that socket for what it is to start, with a handle of its sandbox's first
+process if it has one; stays outside of the sandbox, hands its owner a handle of the job, and says how it ended. The
+job itself returns from all that happens here to the end of `main`, so that it ends as any program does.
 """
 
 import ctypes
@@ -28,8 +29,8 @@ from typing import Any, NoReturn
 ROOM = "LOCAL_MODE_ROOM"
 """Variable that makes the environment, as others see it, large enough for a job's mark."""
 READY, STARTED = b"ready", b"started"
-_MESSAGE_BYTES = 64
-_DESCRIPTORS = 3
+_MESSAGE_BYTES = 1 << 16
+_DESCRIPTORS = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38  # linux/prctl.h
 _NS_GET_USERNS = 0xB701  # linux/nsfs.h
 _CAPABILITY_VERSION = 0x20080522  # linux/capability.h: of two words
@@ -94,15 +95,14 @@ def _end() -> NoReturn:
 def _keep(server: int, descriptors: list[int], system: ctypes.CDLL) -> Order:
     """Start a job and follow it to its end; returns in the job's process alone."""
     report, output = socket.socket(fileno=descriptors[0]), descriptors[1]
-    with report.makefile("rb") as lines:
-        order: Order = json.loads(lines.readline())
     _end_with(server, system)
+    order, sandbox = _ordered(report)
     _rename(order)
     empty = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for number, target in ((0, empty), (1, output), (2, output)):
         os.dup2(target, number)
     os.close(output)
-    if sandbox := descriptors[2:]:
+    if sandbox:
         _enter(order["first"], sandbox[0], system)
         os.close(sandbox[0])
         _end_with(server, system)  # what was asked is void for whoever became another
@@ -126,6 +126,18 @@ def _keep(server: int, descriptors: list[int], system: ctypes.CDLL) -> Order:
     code = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
     report.sendall(str(code).encode())
     os._exit(0)
+
+
+def _ordered(report: socket.socket) -> tuple[Order, list[int]]:
+    """What is to be started, and the handle of its sandbox; ends this process where that is not wanted any more."""
+    text, handles, _, _ = socket.recv_fds(report, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    while not text.endswith(b"\n"):
+        part = report.recv(_MESSAGE_BYTES)
+        if not part:
+            os._exit(0)
+        text += part
+    order: Order = json.loads(text)
+    return order, handles
 
 
 def _end_with(parent: int, system: ctypes.CDLL) -> None:

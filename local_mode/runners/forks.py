@@ -1,6 +1,7 @@
 """Processes from which jobs are forked, each with a framework imported once; their owner's side. See `fork_server`."""
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -102,6 +103,42 @@ class Fork:
             self._handle = None
 
 
+class Reserved:
+    """A process that waits to be told what job to fork. `fork` or `close` must follow."""
+
+    def __init__(self, report: socket.socket, output: int, overlay: Overlay) -> None:
+        self._report, self._output = report, output
+        self.overlay = overlay
+        """The job's own virtual environment."""
+        self._is_open = True
+
+    def fork(self, order: Order) -> Fork:
+        """Start the job.
+
+        Raises:
+            RunnerError: the server is gone or does not fork.
+        """
+        document = json.dumps(_document(order)).encode() + b"\n"
+        try:
+            socket.send_fds(self._report, [document[:1]], [] if order.handle is None else [order.handle])
+            self._report.sendall(document[1:])
+            handle = _started(self._report)
+        except OSError as error:
+            raise RunnerError(f"The fork server does not answer: {error.strerror or error}.") from None
+        if handle is None:
+            said = os.read(self._output, _MARK_BYTES).decode(errors="replace").strip().splitlines()
+            raise RunnerError(f"The fork server starts no job: {said[-1] if said else 'no message'}.")
+        self._is_open = False
+        return Fork(self._report, self._output, handle)
+
+    def close(self) -> None:
+        """Let the process go, if it has not forked."""
+        if self._is_open:
+            self._is_open = False
+            self._report.close()
+            os.close(self._output)
+
+
 class ForkServers:
     """All of one endpoint. Safe to use from several threads. `close` must follow."""
 
@@ -116,8 +153,8 @@ class ForkServers:
         self._closing = False
         remove_tree(folder)
 
-    def overlay(self, wanted: Wanted, folder: Path) -> Overlay | None:
-        """A job's own virtual environment, where there is a server for it now; None, and the reason noted, where not.
+    def reserve(self, wanted: Wanted, folder: Path) -> "Reserved | None":
+        """A process for a job to be forked from, and its own virtual environment; None, and the reason noted, if none.
 
         The first job of its kind waits until the server has imported all.
         """
@@ -125,7 +162,7 @@ class ForkServers:
         if server is None:
             return None
         try:
-            return server.overlay(folder)
+            return server.reserve(folder)
         except LocalModeError as error:
             with self._lock:
                 self._refused.add(wanted.key)
@@ -134,17 +171,6 @@ class ForkServers:
             remove_tree(folder)
             self.note(f"a fork server ended, the job starts without it: {error.strerror}")
         return None
-
-    def fork(self, wanted: Wanted, order: Order) -> Fork:
-        """Start a job.
-
-        Raises:
-            RunnerError: the server is gone or does not fork.
-        """
-        server = self._server(wanted)
-        if server is None:
-            raise RunnerError("local_mode is ending and starts no more jobs; start it again.")
-        return server.fork(order)
 
     def close(self) -> None:
         """End all servers, and the jobs that they have."""
@@ -186,50 +212,34 @@ class _Server:
         process = self._process
         return process is not None and process.poll() is not None
 
-    def overlay(self, folder: Path) -> Overlay:
-        """A copy of the environment that the server runs in: tens of times faster than to make one.
+    def reserve(self, folder: Path) -> Reserved:
+        """Have the server fork a keeper, which is at hand when the job's sandbox stands.
+
+        The environment is a copy of the one that the server runs in: tens of times faster than to make one.
 
         Raises:
             LocalModeError: the server cannot be started.
+            OSError: it is gone.
         """
         with self._lock:
             if self._overlay is None:
                 self._start()
-            made = self._overlay
-        if made is None:
-            raise RunnerError("The fork server is gone.")
+            made, control = self._overlay, self._control
+        if made is None or control is None:
+            raise ConnectionResetError(errno.ECONNRESET, "it is gone")
         shutil.copytree(made.folder, folder, symlinks=True)
-        return replace(made, folder=folder)
-
-    def fork(self, order: Order) -> Fork:
-        """Have a job forked.
-
-        Raises:
-            RunnerError: the server is gone or does not fork.
-        """
-        control = self._control
-        if control is None:
-            raise RunnerError("The fork server is gone.")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         read, write = os.pipe()
-        with contextlib.ExitStack() as left:
-            left.callback(os.close, read)
-            left.callback(ours.close)
-            try:
-                with contextlib.ExitStack() as ends:
-                    ends.callback(os.close, write)
-                    ends.callback(theirs.close)
-                    handles = [theirs.fileno(), write, *([] if order.handle is None else [order.handle])]
-                    socket.send_fds(control, [b"job"], handles)
-                ours.sendall(json.dumps(_document(order)).encode() + b"\n")
-                handle = _started(ours)
-            except OSError as error:
-                raise RunnerError(f"The fork server does not answer: {error.strerror or error}.") from None
-            if handle is None:
-                said = os.read(read, _MARK_BYTES).decode(errors="replace").strip().splitlines()
-                raise RunnerError(f"The fork server starts no job: {said[-1] if said else 'no message'}.")
-            left.pop_all()
-        return Fork(ours, read, handle)
+        held = Reserved(ours, read, replace(made, folder=folder))
+        try:
+            socket.send_fds(control, [b"job"], [theirs.fileno(), write])
+        except OSError:
+            held.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(write)
+        return held
 
     def close(self) -> None:
         """End it, and every job that it has."""
@@ -252,6 +262,7 @@ class _Server:
         environment = {
             **self._wanted.environment,
             "HOME": str(self._folder / "home"),
+            "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages, of which a fork copies a table of few entries
             fork_server.ROOM: " " * _MARK_BYTES,
         }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -16,7 +16,7 @@ from local_mode.errors import RunnerError
 from local_mode.instance.cleaning import remove_tree
 from local_mode.runners import bubblewrap, leftovers, namespace, sandbox, tether
 from local_mode.runners.forked import ForkedInSandbox, ForkedPlain
-from local_mode.runners.forks import ForkServers, Order, Wanted
+from local_mode.runners.forks import ForkServers, Order, Reserved, Wanted
 from local_mode.runners.overlay import Overlay, make_overlay
 from local_mode.runners.protocol import SCRATCH, Instance, Launch, Network, mark
 from local_mode.runners.stand_in import StandIn, find
@@ -119,14 +119,14 @@ class ProcessRunner:
         if self._why_plain:
             leftovers.temporary_folder(launch.job_folder).mkdir(mode=0o700)
         venv, overlay = launch.scratch / "venv", None
-        if self._forks and (wanted := self._wanted(launch, stand_in)):
-            overlay = self._forks.overlay(wanted, venv)
-            if overlay:
+        if self._forks and (wanted := self._wanted(launch, stand_in)) and (held := self._forks.reserve(wanted, venv)):
+            with contextlib.closing(held):
                 try:
                     fork = self._fork_plain if self._why_plain else self._fork_sandboxed
-                    return fork(self._forks, wanted, launch, overlay)
+                    return fork(held, wanted, launch)
                 except RunnerError as error:
                     self._forks.note(f"{error} The job starts without it.")
+            overlay = held.overlay
         start = self._start_plain if self._why_plain else self._start_sandboxed
         return start(launch, stand_in, overlay or make_overlay(stand_in, venv))
 
@@ -154,20 +154,20 @@ class ProcessRunner:
         base = {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8"}
         return Wanted(stand_in=stand_in, environment={**base, **stand_in.environment, **launch.template})
 
-    def _fork_sandboxed(self, forks: ForkServers, wanted: Wanted, launch: Launch, overlay: Overlay) -> Instance:
-        made = self._sandbox(launch, overlay, ["sleep", "infinity"])
+    def _fork_sandboxed(self, held: Reserved, wanted: Wanted, launch: Launch) -> Instance:
+        made = self._sandbox(launch, held.overlay, ["sleep", "infinity"])
         try:
             number, handle = made.first()
-            environment = self._sandboxed_environment(launch, wanted.stand_in, overlay)
-            fork = forks.fork(wanted, _order(launch, wanted, environment, _INSIDE, first=number, handle=handle))
+            environment = self._sandboxed_environment(launch, wanted.stand_in, held.overlay)
+            fork = held.fork(_order(launch, wanted, environment, _INSIDE, first=number, handle=handle))
         except BaseException:
             made.close()
             raise
         return ForkedInSandbox(fork, made)
 
-    def _fork_plain(self, forks: ForkServers, wanted: Wanted, launch: Launch, overlay: Overlay) -> Instance:
-        environment = self._plain_environment(launch, wanted.stand_in, overlay)
-        fork = forks.fork(wanted, _order(launch, wanted, environment, overlay.folder))
+    def _fork_plain(self, held: Reserved, wanted: Wanted, launch: Launch) -> Instance:
+        environment = self._plain_environment(launch, wanted.stand_in, held.overlay)
+        fork = held.fork(_order(launch, wanted, environment, held.overlay.folder))
         base = _base_entry(launch.opt_ml)
 
         def end_others() -> None:

@@ -153,13 +153,14 @@ def as_user(user, socket):
 
 
 def python_for(prefix):
-    """An interpreter that the user behind `prefix` may run, and that has all of its library."""
-    check = "import os, sys; sys.exit(sys.version_info < (3, 11) or not os.access(sys.executable, os.X_OK))"
+    """An interpreter that the user behind `prefix` may run, and that can load what is installed for ours."""
+    version = sys.version_info[:2]
+    check = f"import os, sys; sys.exit(sys.version_info[:2] != {version} or not os.access(sys.executable, os.X_OK))"
     for python in (sys.executable, "/usr/bin/python3"):
         done = subprocess.run([*prefix, python, "-I", "-c", check], capture_output=True, timeout=20, check=False)
         if done.returncode == 0:
             return python
-    return pytest.skip("no Python 3.11 that an unprivileged user may run")
+    return pytest.skip(f"no Python {version[0]}.{version[1]} that an unprivileged user may run")
 
 
 @pytest.mark.parametrize(

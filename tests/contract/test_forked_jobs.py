@@ -11,10 +11,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import isal
 import pytest
 
+from local_mode.errors import RunnerError
 from local_mode.jobs.forking import FORK, TAG
-from local_mode.runners import bubblewrap
+from local_mode.runners import bubblewrap, sandbox
 from local_mode.runners.forks import ForkServers
 from tests.containers import miss
 from tests.contract.conftest import process_runner
@@ -93,7 +95,7 @@ def test_user_other_than_root_has_the_same_in_the_sandbox():
         shutil.chown(home, NOBODY, NOBODY)
         as_nobody = as_user(NOBODY, socket=None)
         command = [*as_nobody, python_for(as_nobody), str(PROGRAM / "forked_and_alone.py"), str(home)]
-        path = f"{REPOSITORY}:{REPOSITORY}/containers/common"
+        path = f"{REPOSITORY}:{REPOSITORY}/containers/common:{Path(isal.__file__).parents[1]}"
         variables = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=90, check=True)
     finally:
@@ -170,6 +172,25 @@ def test_server_that_cannot_import_leaves_jobs_to_start_without_it(kind, tmp_pat
     assert notes == [
         "The fork server does not start: ModuleNotFoundError: No module named 'no_such_module'. Jobs start without it."
     ]
+
+
+def test_keeper_whose_sandbox_never_stands_goes_and_the_job_starts_without_it(tmp_path, forks, notes, monkeypatch):
+    if reason := bubblewrap.why_not():
+        miss(reason)
+    lab = Lab(runner=process_runner("", forks), kind="bubblewrap", folder=tmp_path, tags=TAGS)
+    assert lab.run(["look_closely"]).report["preloaded"]
+    real, calls = sandbox.start, []
+
+    def start(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise RunnerError("bubblewrap makes no sandbox: as the test says.")
+        return real(*arguments)
+
+    monkeypatch.setattr(sandbox, "start", start)
+    assert not lab.run(["look_closely"]).report["preloaded"]
+    assert notes == ["bubblewrap makes no sandbox: as the test says. The job starts without it."]
+    eventually(lambda: len(servers(tmp_path)) == 1)  # the server alone
 
 
 def test_server_without_a_job_ends_and_another_takes_its_place(kind, tmp_path, notes):
