@@ -69,9 +69,9 @@ def batches(framework: str) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]
 def of_pytorch(folder: Path) -> tuple[Train, Callable[[], Any]]:
     """What trains an epoch, and what makes its checkpoints."""
     import torch  # noqa: PLC0415 - one framework is there
-    from pytorch_job import models, saving  # noqa: PLC0415
-    from pytorch_job.recipe import Recipe  # noqa: PLC0415
-    from pytorch_job.training import Trainer  # noqa: PLC0415
+    from pytorch_job import models, saving  # noqa: PLC0415 - needs it
+    from pytorch_job.recipe import Recipe  # noqa: PLC0415 - needs it
+    from pytorch_job.training import Trainer  # noqa: PLC0415 - needs it
 
     made = [(torch.from_numpy(images.copy()), torch.from_numpy(labels)) for images, labels in batches("pytorch")]
 
@@ -94,9 +94,9 @@ def of_pytorch(folder: Path) -> tuple[Train, Callable[[], Any]]:
 def of_keras(folder: Path) -> tuple[Train, Callable[[], Any]]:
     """The same of Keras."""
     import tensorflow as tf  # noqa: PLC0415 - one framework is there
-    from keras_job import models, saving  # noqa: PLC0415
-    from keras_job.recipe import Recipe  # noqa: PLC0415
-    from keras_job.training import Trainer  # noqa: PLC0415
+    from keras_job import models, saving  # noqa: PLC0415 - needs it
+    from keras_job.recipe import Recipe  # noqa: PLC0415 - needs it
+    from keras_job.training import Trainer  # noqa: PLC0415 - needs it
 
     made = [(tf.constant(images.transpose(0, 2, 3, 1)), tf.constant(labels)) for images, labels in batches("keras")]
 

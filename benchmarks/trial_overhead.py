@@ -47,6 +47,8 @@ TARGETS = {
     "tensorflow_overhead_s": Target(most=0.7),
     "torch_two_busy": Target(least=0.9),
 }
+_PROGRAMS = re.compile(rb"^\d\d:\d\d:\d\d INFO ")
+"""A line of the program's own: TensorFlow says something while it is imported."""
 _EPOCH = re.compile(rb"^epoch=\d+ seconds=([0-9.]+)")
 
 
@@ -55,7 +57,7 @@ class Times(Silent):
     """A listener that knows when what was said; seconds since its making."""
 
     begun: float = field(default_factory=time.perf_counter)
-    lines: list[float] = field(default_factory=list)
+    first_line: float = 0.0
     epochs: list[float] = field(default_factory=list)
     """Seconds of each, as the program tells."""
     last_epoch: float = 0.0
@@ -64,7 +66,8 @@ class Times(Silent):
     def line(self, text: bytes, host: str) -> None:
         """Take a line."""
         now = time.perf_counter() - self.begun
-        self.lines.append(now)
+        if not self.first_line and _PROGRAMS.match(text):
+            self.first_line = now
         if found := _EPOCH.match(text):
             self.epochs.append(float(found[1]))
             self.last_epoch = now
@@ -97,7 +100,7 @@ class Trials:
         whole = self._run(framework, times, forked=forked)
         first, second = times.epochs
         self.after.setdefault(framework, []).append(times.ends - times.last_epoch)
-        return times.lines[0] + max(0.0, first - second) + whole - times.ends
+        return times.first_line + max(0.0, first - second) + whole - times.ends
 
     def whole(self, framework: str, *, at_once: int) -> float:
         """Seconds until so many forked trials, begun together, have ended."""
