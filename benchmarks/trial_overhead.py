@@ -57,7 +57,7 @@ class Times(Silent):
     """A listener that knows when what was said; seconds since its making."""
 
     begun: float = field(default_factory=time.perf_counter)
-    first_line: float = 0.0
+    first_line: float | None = None
     epochs: list[float] = field(default_factory=list)
     """Seconds of each, as the program tells."""
     last_epoch: float = 0.0
@@ -66,7 +66,7 @@ class Times(Silent):
     def line(self, text: bytes, host: str) -> None:
         """Take a line."""
         now = time.perf_counter() - self.begun
-        if not self.first_line and _PROGRAMS.match(text):
+        if self.first_line is None and _PROGRAMS.match(text):
             self.first_line = now
         if found := _EPOCH.match(text):
             self.epochs.append(float(found[1]))
@@ -100,6 +100,8 @@ class Trials:
         whole = self._run(framework, times, forked=forked)
         first, second = times.epochs
         self.after.setdefault(framework, []).append(times.ends - times.last_epoch)
+        if times.first_line is None:
+            raise RuntimeError(f"{framework}: no line matches {_PROGRAMS.pattern!r}")
         return times.first_line + max(0.0, first - second) + whole - times.ends
 
     def whole(self, framework: str, *, at_once: int) -> float:

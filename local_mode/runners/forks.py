@@ -104,7 +104,7 @@ class Fork:
 
 
 class Reserved:
-    """A process that waits to be told what job to fork. `fork` or `close` must follow."""
+    """A process that waits to be told what job to fork. `close` must follow, whatever happens."""
 
     def __init__(self, report: socket.socket, output: int, overlay: Overlay) -> None:
         self._report, self._output = report, output
@@ -132,7 +132,7 @@ class Reserved:
         return Fork(self._report, self._output, handle)
 
     def close(self) -> None:
-        """Let the process go, if it has not forked."""
+        """Let the process go; nothing where it has forked."""
         if self._is_open:
             self._is_open = False
             self._report.close()
@@ -153,7 +153,7 @@ class ForkServers:
         self._closing = False
         remove_tree(folder)
 
-    def reserve(self, wanted: Wanted, folder: Path) -> "Reserved | None":
+    def reserve(self, wanted: Wanted, folder: Path) -> Reserved | None:
         """A process for a job to be forked from, and its own virtual environment; None, and the reason noted, if none.
 
         The first job of its kind waits until the server has imported all.
@@ -169,7 +169,7 @@ class ForkServers:
             self.note(f"{error} Jobs start without it.")
         except OSError as error:
             remove_tree(folder)
-            self.note(f"a fork server ended, the job starts without it: {error.strerror}")
+            self.note(f"a fork server does not answer, the job starts without it: {error.strerror or error}")
         return None
 
     def close(self) -> None:
@@ -202,8 +202,9 @@ class _Server:
         self._wanted, self._above, self._idle_seconds = wanted, above, idle_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._overlay: Overlay | None = None
+        self._running: tuple[Overlay, socket.socket] | None = None
+        """What it runs in, and where it takes jobs."""
+        self._is_closed = False
         self._folder = Path()
 
     @property
@@ -222,11 +223,9 @@ class _Server:
             OSError: it is gone.
         """
         with self._lock:
-            if self._overlay is None:
-                self._start()
-            made, control = self._overlay, self._control
-        if made is None or control is None:
-            raise ConnectionResetError(errno.ECONNRESET, "it is gone")
+            if self._is_closed:
+                raise ConnectionResetError(errno.ECONNRESET, "it has just ended")
+            made, control = self._running or self._start()
         shutil.copytree(made.folder, folder, symlinks=True)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         read, write = os.pipe()
@@ -247,22 +246,21 @@ class _Server:
             if self._process is not None:
                 self._process.kill()
                 self._process.wait()
-            if self._control is not None:
-                self._control.close()
-                self._control = None
-            self._overlay = None
+            if self._running is not None:
+                self._running[1].close()
+            self._is_closed = True
             if self._folder.name:
                 remove_tree(self._folder)
 
-    def _start(self) -> None:
+    def _start(self) -> tuple[Overlay, socket.socket]:
         self._above.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(dir=self._above))
         overlay = make_overlay(self._wanted.stand_in, self._folder / "venv")
         (self._folder / "home").mkdir()
         environment = {
+            "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages, of which a fork copies a table of few entries
             **self._wanted.environment,
             "HOME": str(self._folder / "home"),
-            "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages, of which a fork copies a table of few entries
             fork_server.ROOM: " " * _MARK_BYTES,
         }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -287,7 +285,8 @@ class _Server:
             said = log.read_text(errors="replace").strip().splitlines()
             raise RunnerError(f"The fork server does not start: {said[-1] if said else 'no message'}.")
         ours.settimeout(_START_SECONDS)
-        self._control, self._overlay = ours, overlay
+        self._running = overlay, ours
+        return self._running
 
 
 def _document(order: Order) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The outermost frame of a program: turns signals into a stop flag, and whatever `main` does into an exit code."""
 
 import atexit
+import ctypes
 import logging
 import os
 import signal
@@ -44,6 +45,7 @@ def run(main: Callable[[JobEnvironment, Stop], None], environ: Mapping[str, str]
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # the reader may be gone; the code still counts
             stream.flush()
+    ctypes.CDLL(None).fflush(None)  # what native code has printed
     os._exit(code)
 
 

@@ -52,13 +52,13 @@ def fuse_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
 def _update(
     optimizer: Any, step: Any, prepare: Any, distribution: Any, gradients_and_variables: Any, rate: tf.Tensor
 ) -> None:
-    """Keras's own, but for `prepare`: it gives what is the same for all variables, once."""
-    dtype = gradients_and_variables[0][1].dtype
-    common = tf.cast(rate, dtype), *prepare(optimizer, dtype)
+    """Keras's own, but for `prepare`: it gives what is the same for all variables of a dtype, once."""
+    common: dict[tf.DType, tuple[tf.Tensor, ...]] = {}
     for gradient, variable in gradients_and_variables:
-        distribution.extended.update(
-            variable, functools.partial(step, optimizer), args=(gradient, *common), group=False
-        )
+        if variable.dtype not in common:
+            common[variable.dtype] = prepare(optimizer, variable.dtype)
+        given = gradient, rate, *common[variable.dtype]
+        distribution.extended.update(variable, functools.partial(step, optimizer), args=given, group=False)
 
 
 def _powers(optimizer: Any, dtype: tf.DType) -> tuple[tf.Tensor, ...]:
@@ -76,7 +76,7 @@ def _adam(
         v=optimizer._velocities[index].value.handle,
         beta1_power=power_1,
         beta2_power=power_2,
-        lr=rate,
+        lr=tf.cast(rate, variable.dtype),
         beta1=optimizer.beta_1,
         beta2=optimizer.beta_2,
         epsilon=optimizer.epsilon,
@@ -88,7 +88,7 @@ def _sgd(optimizer: Any, variable: Any, gradient: tf.Tensor, rate: tf.Tensor) ->
     tf.raw_ops.ResourceApplyKerasMomentum(
         var=variable.handle,
         accum=optimizer.momentums[optimizer._get_variable_index(variable)].value.handle,
-        lr=rate,
+        lr=tf.cast(rate, variable.dtype),
         grad=tf.cast(gradient, variable.dtype),
         momentum=optimizer.momentum,
         use_nesterov=optimizer.nesterov,

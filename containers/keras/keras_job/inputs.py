@@ -16,6 +16,9 @@ from trainjob.stop import StopRequested
 Batch = tuple[tf.Tensor, tf.Tensor]
 """Images `(n, 32, 32, 3)` uint8 and labels `(n,)` int64."""
 
+ROWS = (tf.TensorSpec((None, cifar10.RECORD_BYTES), tf.uint8), tf.TensorSpec((None,), tf.bool))
+"""What `Epochs.rows` gives of CIFAR-10, a batch: see there."""
+
 PREFETCHED = 3
 """Batches read ahead."""
 

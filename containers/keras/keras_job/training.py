@@ -22,6 +22,7 @@ from keras_job import ranks as among
 from keras_job.accumulation import Computed, accumulate
 from keras_job.fused import fuse, fuse_optimizer
 from keras_job.recipe import Recipe, has_gpu
+from keras_job.signatures import Signatures, photographs
 from keras_job.tracing import if_any, traced
 
 log = logging.getLogger(__name__)
@@ -75,17 +76,18 @@ class Trainer:
         self._head, self._head_factor = head, head_factor
         self._split = inputs.split if open_epoch is None else _as_they_are
         by_tf_data = open_epoch is None
+        self._given = given = Signatures(inputs.ROWS if by_tf_data else photographs(model), sizes_known=compiled)
         self._steps_a_call = (recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)) if by_tf_data else 1
-        self.step = traced(self._step, jit_compile=compiled)
+        self.step = traced(self._step, jit_compile=compiled, input_signature=given.step)
         """One step on a batch: rows, whether they are channels last, the step's number, the learning rate."""
         # Replicas meet where gradients are added up, and may not do so within a function of their own.
         alone = strategy.num_replicas_in_sync == 1
         self._replica_step: Any = self.step if alone else self._step
-        self._replica_look = traced(self._look, jit_compile=compiled)
-        # A graph around a graph costs as long to trace again; it pays where the host must keep out of the way.
-        self._train_some: Any = traced(self._train_steps) if self._steps_a_call > 1 or not alone else self._train_steps
-        self._step_together: Any = traced(self._share_step)
-        self._evaluate_some: Any = self._evaluate_steps if alone else traced(self._evaluate_steps)
+        self._replica_look = traced(self._look, jit_compile=compiled, input_signature=given.look if alone else None)
+        # A graph around a graph takes as long to trace again; it pays where the host must keep out of the way.
+        around = traced if self._steps_a_call > 1 or not alone else _as_it_is
+        self._train_some, self._evaluate_some = around(self._train_steps), around(self._evaluate_steps)
+        self._step_together: Any = traced(self._share_step, input_signature=given.among)
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
         self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self._correct = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -250,7 +252,7 @@ class Trainer:
 
     def _together(self, dataset: Any, progress: saving.Progress, wish: Callable[[], bool]) -> Iterator[None]:
         """Steps of all ranks until none has a batch; a rank that ran dry takes them on a record that does not count."""
-        recipe, nothing = self._recipe, self._nothing(dataset)
+        recipe, nothing = self._recipe, self._given.nothing()
         first = self._ranks.is_first
         loss_sum, correct = (progress.loss_sum, progress.correct) if first else (0.0, 0)
         scaling = SCALINGS[recipe.learning_rate_scaling](self._ranks.count)
@@ -303,12 +305,6 @@ class Trainer:
             yield from itertools.islice(epochs.rows, skipped, None)
         except tf.errors.OpError as error:
             raise epochs.raised(error) from None
-
-    def _nothing(self, dataset: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """A batch of one blank record, as the step takes it."""
-        if self._open_epoch is None:
-            return tf.zeros((1, dataset.record_bytes), tf.uint8), tf.zeros((1,), tf.bool)
-        return tf.zeros((1, *self._model.input_shape[1:]), tf.uint8), tf.zeros((1,), tf.int64)
 
     def _share_step(
         self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, counts: tf.Tensor
@@ -394,6 +390,10 @@ class Trainer:
 
 def _records(batch: inputs.Batch) -> int:
     return int(batch[1].shape[0])
+
+
+def _as_it_is(function: Callable[..., Any]) -> Any:
+    return function
 
 
 def _as_they_are(images: tf.Tensor, labels: tf.Tensor) -> inputs.Batch:

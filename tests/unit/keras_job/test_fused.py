@@ -94,14 +94,16 @@ MAKERS = {
     "adam": lambda: keras.optimizers.Adam(0.01, weight_decay=0.1),
     "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
     "heavy ball": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
+    "clipped": lambda: keras.optimizers.Adam(0.01, clipnorm=0.1, use_ema=True),
     "scaled adam": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
 }
-OPERATION = {"adam": "ResourceApplyAdam", "scaled adam": "ResourceApplyAdam"}
+OPERATION = dict.fromkeys(("adam", "clipped", "scaled adam"), "ResourceApplyAdam")
 
 
 def trained(optimizer: keras.optimizers.Optimizer) -> tuple[list[np.ndarray], set[str]]:
     """Weights and the optimizer's own state after some steps, and the operations of one."""
-    weights = [keras.Variable(np.linspace(-1, 1, 12).reshape(shape), dtype="float32") for shape in ((3, 4), (12,))]
+    kinds = (((3, 4), "float32"), ((12,), "float32"), ((4, 3), "float64"))
+    weights = [keras.Variable(np.linspace(-1, 1, 12).reshape(shape), dtype=dtype) for shape, dtype in kinds]
     optimizer.build(weights)
 
     @tf.function
@@ -123,14 +125,19 @@ def test_optimizers_steps_are_those_of_keras_but_for_rounding(name):
     (ours, operations_ours), (kerass, operations_kerass) = trained(quick), trained(plain)
     assert OPERATION.get(name, "ResourceApplyKerasMomentum") in operations_ours - operations_kerass
     for one, other in zip(ours, kerass, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [keras.optimizers.Adam(amsgrad=True), keras.optimizers.SGD(), keras.optimizers.RMSprop(), keras.optimizers.AdamW()],
-    ids=lambda optimizer: optimizer.name,
-)
-def test_other_optimizers_are_left(optimizer):
+OTHERS = {
+    "amsgrad": lambda: keras.optimizers.Adam(amsgrad=True),
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adamw": keras.optimizers.AdamW,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_optimizers_are_left(name):
+    optimizer = OTHERS[name]()
     fused.fuse_optimizer(optimizer)
     assert not any(operation.startswith("ResourceApply") for operation in trained(optimizer)[1])

@@ -64,6 +64,15 @@ def test_every_optimizer_takes_the_loss_down(optimizer, rate):
     assert losses[-1] < 0.9 * losses[0], losses
 
 
+def test_batches_of_every_size_are_one_trace():
+    trainer = trainer_of(small_model())
+    for count in (8, 3, 1):
+        trainer.step(*batch(count), tf.constant(0), tf.constant(0.003))
+        trainer._replica_look(*batch(count))
+    assert trainer.step.experimental_get_tracing_count() == 1
+    assert trainer._replica_look.experimental_get_tracing_count() == 1
+
+
 def test_step_of_the_fast_network_changes_all_of_its_weights():
     model = models.build("fast")
     before = [np.asarray(variable) for variable in model.trainable_variables]
