@@ -127,13 +127,11 @@ def test_regex_that_matches_nothing_ends_the_sweep_with_the_line_it_should_have_
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(
-    ("framework", "least"),
-    [("pytorch", 0.2), ("keras", 0.15)],  # whose rates are small for two epochs of 10,000 images
-)
-def test_workshops_plan_runs_on_the_drawn_sample(framework: str, least: float, tmp_path: Path):
+@pytest.mark.parametrize("framework", ["pytorch", "keras"])
+def test_workshops_plan_runs_on_the_drawn_sample(framework: str, tmp_path: Path):
     state = tmp_path / "state"
     command = [sys.executable, LOCAL_TUNE, "--framework", framework, "--state", str(state), "--runtime", "process"]
+    command += ["--hyperparameters", "epochs=4"]  # as PyTorch's plan has; Keras's 2 learn little at its rates
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=4 * JOB_SECONDS)
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -143,5 +141,5 @@ def test_workshops_plan_runs_on_the_drawn_sample(framework: str, least: float, t
     assert request["AlgorithmSpecification"]["TrainingImage"] == framework
     assert {"learning_rate", "batch_size", "epochs"} <= set(request["HyperParameters"])
     (value,) = re.findall(r"best validation:accuracy = ([0-9.]+): trial", done.stdout)
-    assert float(value) > least, "guessing gives 0.1"
+    assert float(value) > 0.2, "guessing gives 0.1"
     assert not list(state.glob("endpoint.json"))
