@@ -258,7 +258,6 @@ class _Server:
         overlay = make_overlay(self._wanted.stand_in, self._folder / "venv")
         (self._folder / "home").mkdir()
         environment = {
-            "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # huge pages, of which a fork copies a table of few entries
             **self._wanted.environment,
             "HOME": str(self._folder / "home"),
             fork_server.ROOM: " " * _MARK_BYTES,
