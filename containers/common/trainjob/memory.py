@@ -1,5 +1,6 @@
-"""Arrays whose memory is used again as soon as nothing refers to it: a fresh page costs as much as filling it."""
+"""Memory that is used again instead of fresh pages, each of which costs as much as filling it."""
 
+import ctypes
 import weakref
 
 import numpy as np
@@ -7,6 +8,21 @@ from numpy.typing import NDArray
 
 ALIGNMENT = 64
 """Bytes. TensorFlow takes memory over as it lies only from such an address, and else copies it."""
+_M_TRIM_THRESHOLD, _KEPT = -1, 1 << 30
+_M_MMAP_THRESHOLD, _SHARED = -3, 32 << 20
+"""mallopt(3), in bytes: how much may lie free before it goes back to the system, and the largest block that is not a
+mapping of its own, of which glibc takes no larger value."""
+
+
+def keep_freed() -> None:
+    """Have malloc keep what is freed, from this call on, for the next that asks for memory.
+
+    Else large blocks go back to the system and come again page by page, which is most of what a network's first steps
+    on a CPU take longer. A C library without these settings goes on as ever.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(_M_MMAP_THRESHOLD, _SHARED)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 class Recycled:

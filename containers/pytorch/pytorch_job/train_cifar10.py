@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from trainjob import channel, cifar10, hosts, hyperparameters, lifecycle, metrics
+from trainjob import channel, cifar10, hosts, hyperparameters, lifecycle, memory, metrics
 from trainjob.environment import JobEnvironment
 from trainjob.stop import Stop, StopRequested
 from trainjob.training import record
@@ -43,6 +43,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
     config = hyperparameters.parse(Config, env.hyperparameters)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    memory.keep_freed()
     with joined(env, device, stop) as ranks:
         _run(env, stop, config, device, ranks)
 

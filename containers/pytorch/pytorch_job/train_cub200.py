@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from trainjob import channel, cub200, hosts, hyperparameters, lifecycle, metrics
+from trainjob import channel, cub200, hosts, hyperparameters, lifecycle, memory, metrics
 from trainjob.environment import JobEnvironment
 from trainjob.photographs import dali_pipelines
 from trainjob.photographs.showing import ShowingRecipe, Shown
@@ -62,6 +62,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
     """Run the job from its hyperparameters to its artifacts; what can go wrong leaves as a TrainJobError."""
     config = hyperparameters.parse(Config, env.hyperparameters)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    memory.keep_freed()
     with joined(env, device, stop) as ranks:
         _run(env, stop, config, device, ranks)
 
