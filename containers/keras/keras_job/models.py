@@ -2,7 +2,8 @@
 
 import difflib
 from collections.abc import Callable, Sequence
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -39,6 +40,17 @@ def build(name: Name, precision: str = "float32", classes: int = 10) -> keras.Mo
         return keras.Model(pixels, probabilities, name=name)
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def unnamed(strategy: tf.distribute.Strategy) -> AbstractContextManager[Any]:
+    """Variables that are made within have no names of TensorFlow's; Keras's own, which are saved, stay.
+
+    TensorFlow makes a kernel for each name, and one for all variables of a shape that have none: a sixth of what it
+    takes to make a network and its optimizer. Several replicas name theirs alike, and keep the names.
+    """
+    if strategy.num_replicas_in_sync > 1:
+        return nullcontext()
+    return tf.variable_creator_scope(lambda create, **given: create(**{**given, "name": None}))
 
 
 def to_logits(model: keras.Model) -> keras.Model:
@@ -186,4 +198,5 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.
     """Of each record, `(n,)`, in the precision of the logits `(n, classes)`; its true class counts 1 - `smoothing`."""
     classes = logits.shape[-1]
     targets = tf.one_hot(labels, classes, dtype=logits.dtype) * (1 - smoothing) + smoothing / classes
-    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    # tf.nn's own is 25 operations more, for logits of any shape.
+    return tf.raw_ops.SoftmaxCrossEntropyWithLogits(features=logits, labels=targets).loss

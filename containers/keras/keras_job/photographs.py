@@ -1,7 +1,7 @@
 """From a channel of photographs to tensors: a decoder chosen, batches of pixels brought to the device."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,43 +89,12 @@ class OnDevice(decoded.Host):
         return tf.stack([image[top : top + side, left : left + side] for image, top, left in places])
 
 
-def epoch(batches: Shown, number: int, skip: int, strategy: tf.distribute.Strategy) -> "Made":
+def epoch(batches: Shown, number: int, skip: int, strategy: tf.distribute.Strategy) -> inputs.Made:
     """One pass over a data set but for its first `skip` batches: images `(n, side, side, 3)` and labels.
 
     Its batches raise PhotographError, ChannelError, RecordError and StopRequested as the reader has them.
     """
-    return Made((tensors(batch) for batch in batches.epoch(number, skip)), strategy)
-
-
-class Made:
-    """Batches that Python makes, as the trainer takes those of tf.data: each dealt out to the replicas."""
-
-    def __init__(self, batches: Iterator[inputs.Batch], strategy: tf.distribute.Strategy) -> None:
-        self._batches, self._strategy = batches, strategy
-        self._batch: inputs.Batch | None = None
-
-    def get_next_as_optional(self) -> "Made":
-        """Itself, holding the next batch or none."""
-        self._batch = next(self._batches, None)
-        return self
-
-    def has_value(self) -> bool:
-        """Whether there was one."""
-        return self._batch is not None
-
-    def get_value(self) -> Any:
-        """Images and labels; of several replicas, the share of each."""
-        assert self._batch is not None  # noqa: S101 - the caller has asked
-        count = self._strategy.num_replicas_in_sync
-        if count == 1:
-            return self._batch
-        parts = self._batch
-        return tuple(
-            self._strategy.experimental_distribute_values_from_function(
-                lambda context, part=part: part[context.replica_id_in_sync_group :: count]
-            )
-            for part in parts
-        )
+    return inputs.Made((tensors(batch) for batch in batches.epoch(number, skip)), strategy)
 
 
 def tensors(batch: Pixels) -> inputs.Batch:

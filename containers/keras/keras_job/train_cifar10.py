@@ -71,7 +71,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
     )
 
     # --- model ------------------------------------------------------------------------------------
-    with strategy.scope():
+    with strategy.scope(), models.unnamed(strategy):
         model = models.build(config.model, config.policy())
         optimizer = config.optimize(model)
         trainer = Trainer(config, model, optimizer, strategy, stop, ranks=ranks)

@@ -77,7 +77,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
 
     # --- model ------------------------------------------------------------------------------------
     pretrained = "pretrained" in env.channels
-    with strategy.scope():
+    with strategy.scope(), models.unnamed(strategy):
         model = models.photograph_model(name, config.classes, side, config.policy())
         if pretrained:
             saving.load_pretrained(channel.find(env, "pretrained", stop).folder, model)

@@ -1,4 +1,4 @@
-"""The step and the passes over a channel; what every training program here shares."""
+"""The passes over a channel; what every training program here shares."""
 
 import itertools
 import logging
@@ -17,12 +17,9 @@ from trainjob.training.between import Between
 from trainjob.training.ranks import NO_RECORD, Ranks
 from trainjob.training.schedules import SCALINGS, SCHEDULES
 
-from keras_job import inputs, models, saving
-from keras_job import ranks as among
-from keras_job.accumulation import Computed, accumulate
-from keras_job.fused import fuse, fuse_optimizer
+from keras_job import inputs, saving
 from keras_job.recipe import Recipe, has_gpu
-from keras_job.signatures import Signatures, photographs
+from keras_job.steps import Steps, photographs
 from keras_job.tracing import if_any, traced
 
 log = logging.getLogger(__name__)
@@ -38,7 +35,7 @@ and labels by `get_next_as_optional`, in Python."""
 
 
 class Trainer:
-    """The step, and the passes over a channel; it owns no progress, so that a checkpoint need not know it.
+    """The passes over a channel, by the steps of `Steps`; it owns no progress, so that a checkpoint need not know it.
 
     With several replicas only the evaluation is compiled with XLA, and train channels need `drop_remainder`.
     """
@@ -56,38 +53,31 @@ class Trainer:
         head_factor: float = 1.0,
         ranks: Ranks | None = None,
     ) -> None:
-        """Without `open_epoch` a data set is CIFAR-10, batched by tf.data; with it, batches are made in Python and stay
-        where they were made. The weights in `head` learn `head_factor` times as fast.
+        """Without `open_epoch` a data set is CIFAR-10, batched in Python for a CPU that does a step a call, else by
+        tf.data; with it, batches are made in Python and stay where they were made. The weights in `head` learn
+        `head_factor` times as fast.
         """
-        self._recipe, self._model, self._optimizer, self._strategy, self._stop = (
-            recipe, model, optimizer, strategy, stop,
-        )  # fmt: skip
+        self._recipe, self._strategy, self._stop = recipe, strategy, stop
         self._ranks = ranks or Ranks()
-        self._synced: among.Synchronised | None = None
-        self._compiled = compiled = {"auto": has_gpu(), "true": True, "false": False}[recipe.jit_compile]
-        if recipe.sync_batch_norm and self._ranks.count > 1:
-            self._synced = among.Synchronised(model)
-        elif not compiled:
-            fuse(model)
-        if not compiled:
-            fuse_optimizer(optimizer)
-        self._logits = models.to_logits(model)
-        self._open_epoch = open_epoch
-        self._head, self._head_factor = head, head_factor
-        self._split = inputs.split if open_epoch is None else _as_they_are
-        by_tf_data = open_epoch is None
-        self._given = given = Signatures(inputs.ROWS if by_tf_data else photographs(model), sizes_known=compiled)
-        self._steps_a_call = (recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)) if by_tf_data else 1
-        self.step = traced(self._step, jit_compile=compiled, input_signature=given.step)
-        """One step on a batch: rows, whether they are channels last, the step's number, the learning rate."""
-        # Replicas meet where gradients are added up, and may not do so within a function of their own.
-        alone = strategy.num_replicas_in_sync == 1
-        self._replica_step: Any = self.step if alone else self._step
-        self._replica_look = traced(self._look, jit_compile=compiled, input_signature=given.look if alone else None)
+        self._is_cifar = is_cifar = open_epoch is None
+        self._steps = steps = Steps(
+            recipe,
+            model,
+            optimizer,
+            strategy,
+            batch=inputs.ROWS if is_cifar else photographs(model),
+            split=inputs.split if is_cifar else _as_they_are,
+            head=head,
+            head_factor=head_factor,
+            ranks=self._ranks,
+        )
+        self.step, self.predict = steps.train, steps.predict
+        self._steps_a_call = (recipe.steps_per_execution or (GPU_STEPS if has_gpu() else 1)) if is_cifar else 1
         # A graph around a graph takes as long to trace again; it pays where the host must keep out of the way.
-        around = traced if self._steps_a_call > 1 or not alone else _as_it_is
+        in_graph = self._steps_a_call > 1 or not steps.alone
+        around = traced if in_graph else _as_it_is
+        self._open_epoch = open_epoch or (None if in_graph or has_gpu() else inputs.epoch)
         self._train_some, self._evaluate_some = around(self._train_steps), around(self._evaluate_steps)
-        self._step_together: Any = traced(self._share_step, input_signature=given.among)
         # Sums stay on the device: reading one out every step would make a GPU wait for the host.
         self._loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self._correct = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -95,8 +85,6 @@ class Trainer:
         self._done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._seen = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._epochs: dict[int, tuple[inputs.Epochs, Any]] = {}
-        self.predict = traced(self._predict, jit_compile=compiled)
-        """Logits `(n, classes)` in float32 of images `(n, h, w, 3)` uint8, shown as they are."""
 
     def train_epoch(
         self, train: Any, progress: saving.Progress, checkpoints: saving.Checkpoints | None = None
@@ -156,6 +144,7 @@ class Trainer:
             RecordError: Its bytes are not the data set's records.
             StopRequested: The job was asked to stop; the epoch's training half is done and need not be repeated.
         """
+        self._steps.wait()
         if self._ranks.count == 1:
             for sums in (self._loss_sum, self._confusion):
                 sums.assign(tf.zeros_like(sums))
@@ -212,6 +201,8 @@ class Trainer:
     def _advance(self, batches: Any, progress: saving.Progress) -> bool:
         """Some steps; whether there may be more."""
         recipe = self._recipe
+        if self._is_cifar:  # photographs are evaluated by `predict`
+            self._steps.prepare()
         shares = [
             SCHEDULES[recipe.schedule](progress.position(recipe.epochs, index * recipe.batch_size), recipe.warmup)
             for index in range(self._steps_a_call)
@@ -244,7 +235,7 @@ class Trainer:
         tf.while_loop(lambda index: index < rates.shape[0], step, (tf.constant(0),))
 
     def _train_on(self, *arguments: Any) -> None:
-        loss_sum, correct, count = self._strategy.run(self._replica_step, arguments)
+        loss_sum, correct, count = self._strategy.run(self._steps.replica, arguments)
         self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
         self._correct.assign_add(tf.cast(self._total(correct), tf.int64))
         self._done.assign_add(1)
@@ -252,7 +243,7 @@ class Trainer:
 
     def _together(self, dataset: Any, progress: saving.Progress, wish: Callable[[], bool]) -> Iterator[None]:
         """Steps of all ranks until none has a batch; a rank that ran dry takes them on a record that does not count."""
-        recipe, nothing = self._recipe, self._given.nothing()
+        recipe, nothing = self._recipe, self._steps.nothing()
         first = self._ranks.is_first
         loss_sum, correct = (progress.loss_sum, progress.correct) if first else (0.0, 0)
         scaling = SCALINGS[recipe.learning_rate_scaling](self._ranks.count)
@@ -262,7 +253,7 @@ class Trainer:
                 share = SCHEDULES[recipe.schedule](progress.position(recipe.epochs), recipe.warmup)
                 step, rate = progress.step, recipe.learning_rate * share * scaling
                 given = tf.constant(step), tf.constant(rate, tf.float32), tf.constant([mine, everyone], tf.float64)
-                loss, hits = self._step_together(*(nothing if batch is None else batch), *given)
+                loss, hits = self._steps.together(*(nothing if batch is None else batch), *given)
                 if mine:
                     loss_sum, correct = loss_sum + float(loss), correct + int(hits)
                 progress.seen += everyone
@@ -285,7 +276,7 @@ class Trainer:
         try:
             for batch in self._batches(validation, 0, 0):
                 self._stop.check()
-                loss, pairs = self._replica_look(*batch)
+                loss, pairs = self._steps.look(*batch)
                 loss_sum, confusion = loss_sum + float(loss), confusion + pairs.numpy()
         except StopRequested:
             stopped = True
@@ -306,83 +297,14 @@ class Trainer:
         except tf.errors.OpError as error:
             raise epochs.raised(error) from None
 
-    def _share_step(
-        self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, counts: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """One step among ranks, `counts` being this one's records and everyone's; its summed loss and hits."""
-        loss_sum, correct, _ = self._strategy.run(self._learn, (rows, channels_last, step, rate, counts))
-        return loss_sum, correct
-
-    def _step(
-        self, rows: tf.Tensor, channels_last: tf.Tensor, step: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """One step on a batch; its summed loss, its right answers and its records."""
-        return self._learn(rows, channels_last, step, rate, None)
-
-    def _learn(
-        self,
-        rows: tf.Tensor,
-        channels_last: tf.Tensor,
-        step: tf.Tensor,
-        rate: tf.Tensor,
-        counts: tf.Tensor | None,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The same, alone or, with `counts`, among ranks."""
-        recipe, variables = self._recipe, self._model.trainable_variables
-        images, labels = self._split(rows, channels_last)
-        # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
-        seed = among.seed(recipe.seed, self._ranks.index)
-        if recipe.flip:
-            images = inputs.flip(images, tf.stack((seed, 2 * step)))
-        if recipe.crop_padding:
-            images = inputs.crop(images, tf.stack((seed, 2 * step + 1)), recipe.crop_padding)
-        alone = 1 / self._strategy.num_replicas_in_sync
-        weight = alone if counts is None else counts[0] / counts[1]
-        if self._synced and counts is not None:
-            self._synced.counted = tf.sign(counts[0])
-        gradients, loss_sum, correct = accumulate(
-            self._gradients, images, labels, weight, recipe.gradient_accumulation, unrolled=self._compiled
-        )
-        self._optimizer.learning_rate = rate
-        before = [tf.identity(variable.value) for variable in self._head]
-        self._optimizer.apply(gradients, variables)
-        for variable, old in zip(self._head, before, strict=True):  # whatever the optimizer: its way, some times as far
-            variable.assign(old + self._head_factor * (variable - old))
-        if counts is not None:
-            among.share_means(self._model, counts[0] / counts[1])
-        return loss_sum, correct, tf.shape(labels)[0]
-
-    def _gradients(self, images: tf.Tensor, labels: tf.Tensor, weight: Any) -> Computed:
-        """Of the mean loss, times `weight`; the summed loss and the right answers."""
-        with tf.GradientTape() as tape:
-            logits = self._logits(images, training=True)
-            losses = models.cross_entropy(labels, logits, self._recipe.label_smoothing)
-            loss = tf.reduce_mean(losses)
-            loss *= weight if isinstance(weight, float) else tf.cast(weight, loss.dtype)
-            scaled = self._optimizer.scale_loss(loss)
-        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, 1) == labels, tf.int32))
-        return tape.gradient(scaled, self._model.trainable_variables), tf.reduce_sum(losses), correct
-
     def _evaluate_steps(self, batches: Any) -> tf.Tensor:
         """Whether there was a batch to evaluate."""
         return if_any(batches.get_next_as_optional(), self._look_on)
 
     def _look_on(self, batch: Any) -> None:
-        loss_sum, confusion = self._strategy.run(self._replica_look, batch)
+        loss_sum, confusion = self._strategy.run(self._steps.look, batch)
         self._loss_sum.assign_add(tf.cast(self._total(loss_sum), tf.float64))
         self._confusion.assign_add(tf.cast(self._total(confusion), tf.int64))
-
-    def _look(self, rows: tf.Tensor, channels_last: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Summed loss and confusion matrix of a batch."""
-        images, labels = self._split(rows, channels_last)
-        logits = self._logits(images, training=False)
-        classes = logits.shape[-1]
-        pairs = tf.one_hot(labels * classes + tf.argmax(logits, 1), classes * classes, dtype=tf.int32)
-        confusion = tf.reshape(tf.reduce_sum(pairs, 0), (classes, classes))
-        return tf.reduce_sum(models.cross_entropy(labels, logits, 0.0)), confusion
-
-    def _predict(self, images: tf.Tensor) -> tf.Tensor:
-        return self._logits(images, training=False)
 
     def _total(self, value: Any) -> tf.Tensor:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)

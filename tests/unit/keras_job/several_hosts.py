@@ -84,8 +84,8 @@ def train_evenly(host: Host, precision: str) -> dict:
     )
     trainer, _, optimizer = host.trainer(settings, Stop(), drawing=False)
     losses, gradients = [], []
-    name = "_train_some" if host.count == 1 else "_step_together"
-    step = getattr(trainer, name)
+    owner, name = (trainer, "_train_some") if host.count == 1 else (trainer._steps, "together")
+    step = getattr(owner, name)
 
     def recorded(*arguments):
         before, done = float(trainer._loss_sum.numpy()), step(*arguments)
@@ -95,7 +95,7 @@ def train_evenly(host: Host, precision: str) -> dict:
             gradients.extend(np.concatenate([np.ravel(each) for each in optimizer.momentums]).tolist())
         return done
 
-    setattr(trainer, name, recorded)
+    setattr(owner, name, recorded)
     dataset = host.dataset(precision, [records(STEPS * BATCH, 1)], settings.batch_size, Stop())
     trainer.train_epoch(dataset, saving.Progress(epoch_records=STEPS * BATCH))
     keras.config.set_floatx("float32")

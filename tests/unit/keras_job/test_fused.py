@@ -141,3 +141,43 @@ def test_other_optimizers_are_left(name):
     optimizer = OTHERS[name]()
     fused.fuse_optimizer(optimizer)
     assert not any(operation.startswith("ResourceApply") for operation in trained(optimizer)[1])
+
+
+def drawing(**settings) -> keras.Model:
+    """Without settings a network that is all fused."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((6, 6, 4))
+    hidden = keras.layers.Conv2D(8, 3, activation="relu", use_bias=settings.pop("use_bias", True))(images)
+    hidden = keras.layers.Dropout(0.3, seed=7, **settings)(hidden)
+    return keras.Model(images, keras.layers.Dense(3)(keras.layers.Dropout(0.5)(keras.layers.Flatten()(hidden))))
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_what_is_dropped_and_convolved_is_what_keras_does(images, precision):
+    keras.config.set_dtype_policy(precision)
+    try:
+        quick, plain = drawing(), drawing()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    fused.fuse(quick)
+    close = {"rtol": 2e-2, "atol": 1e-2} if "16" in precision else {"rtol": 1e-5, "atol": 1e-5}
+    assert "SelectV2" in operations(plain) - operations(quick)
+    assert "Squeeze" in operations(plain) - operations(quick)
+    for _ in range(3):  # each draws anew
+        found = []
+        for model in (quick, plain):
+            with tf.GradientTape() as tape:
+                answer = model(images, training=True)
+                loss = tf.reduce_sum(tf.cast(answer, tf.float32) ** 2)
+            found.append([answer, *tape.gradient(loss, model.trainable_variables)])
+        for ours, kerass in zip(*found, strict=True):
+            one, other = (np.asarray(each, np.float32) for each in (ours, kerass))
+            np.testing.assert_allclose(one, other, **close)
+    np.testing.assert_array_equal(quick(images), plain(images))
+
+
+def test_dropout_of_a_shape_of_its_own_and_a_convolution_without_bias_are_left(images):
+    quick, plain = (drawing(noise_shape=(None, 1, 1, 8), use_bias=False) for _ in range(2))
+    fused.fuse(quick)
+    assert "SelectV2" in operations(quick)
+    np.testing.assert_array_equal(quick(images, training=True), plain(images, training=True))

@@ -234,3 +234,22 @@ def test_rows_are_split_alike_in_either_layout():
     for (one, labels), (other, _) in [(inputs.split(content, False), inputs.split(stored, True))]:
         assert np.array_equal(one, other)
         assert labels.numpy().tolist() == content[:, 0].tolist()
+
+
+@pytest.mark.parametrize("window", [0, 64])
+def test_batches_made_in_python_are_those_of_tf_data(make_job, window):
+    with make_job(mode=FILE).fed() as env:
+        settings = {"window": window, "seed": 3}
+        declared = epochs_of(env, **settings)
+        dataset = inputs.cifar10_dataset(channel.find(env, "train", Stop()), 32, **settings)
+        for number in range(2):
+            made = inputs.epoch(dataset, number, 2, tf.distribute.get_strategy())
+            kept = []
+            while made.get_next_as_optional().has_value():
+                kept.append(made.get_value())
+            wanted = list(declared.rows)[2:]
+            assert [len(part) for part, _ in kept] == [32] * 6 + [1]
+            for ours, theirs in zip(kept, wanted, strict=True):
+                for one, other in zip(ours, theirs, strict=True):
+                    assert (one.dtype, one.shape) == (other.dtype, other.shape)
+                    np.testing.assert_array_equal(one, other)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -64,13 +65,43 @@ def test_every_optimizer_takes_the_loss_down(optimizer, rate):
     assert losses[-1] < 0.9 * losses[0], losses
 
 
+def test_look_is_made_beside_the_first_step_and_leaves_nothing_behind():
+    trainer, steps = (made := trainer_of(small_model())), made._steps
+    before = [weight.numpy() for weight in steps._model.variables]
+    for _ in range(2):
+        steps.prepare()
+        steps.wait()
+    assert steps.look.experimental_get_tracing_count() == 1
+    assert trainer.step.experimental_get_tracing_count() == 1
+    for weight, old in zip(steps._model.variables, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), old)
+    for thread in [each for each in threading.enumerate() if each.name.startswith("look")]:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_error_of_the_look_that_is_made_beside_is_raised_by_the_evaluation(make_job):
+    trainer = trainer_of(small_model(), epochs=1, batch_size=32)
+
+    def fail(*batch):
+        raise tf.errors.ResourceExhaustedError(None, None, "no memory for a look")
+
+    trainer._steps.look = fail
+    with make_job().fed() as env:
+        progress = saving.Progress(epoch_records=256)
+        trainer.train_epoch(inputs.cifar10_dataset(channel.find(env, "train", Stop()), 32), progress)
+        assert progress.step == 9
+        with pytest.raises(tf.errors.ResourceExhaustedError, match="no memory for a look"):
+            trainer.evaluate(inputs.cifar10_dataset(channel.find(env, "validation", Stop()), 32), progress)
+
+
 def test_batches_of_every_size_are_one_trace():
     trainer = trainer_of(small_model())
     for count in (8, 3, 1):
         trainer.step(*batch(count), tf.constant(0), tf.constant(0.003))
-        trainer._replica_look(*batch(count))
+        trainer._steps.look(*batch(count))
     assert trainer.step.experimental_get_tracing_count() == 1
-    assert trainer._replica_look.experimental_get_tracing_count() == 1
+    assert trainer._steps.look.experimental_get_tracing_count() == 1
 
 
 def test_step_of_the_fast_network_changes_all_of_its_weights():
