@@ -1,13 +1,16 @@
 """Feeds Pipe-mode channels: one FIFO per channel and epoch, for as long as it is let.
 
 Run:  python -m local_mode.channels.feeder PLAN.json
+      python -m local_mode.channels.feeder --fork DESCRIPTOR [MODULE...]
 
 A program of its own, so that it can run beside a container wherever that runs: it and the modules it imports need
-the standard library and trainjob.contract only, and boto3 as soon as a key is s3://. PLAN.json: {"folder": where the
-FIFOs go, "parent": pid or null, "channels": [{"channel": name, "objects": [{"key": file or s3:// URI, "size": bytes,
-"tag": ETag}], "attributes": what to stream of the augmented manifest that the one object is, else [], "record_io":
-bool, "gzip": bool, "order": fields of order.Order}]}. The S3 and its key are in the environment: AWS_ENDPOINT_URL_S3,
-AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN.
+the standard library and trainjob.contract only, and boto3 as soon as a key is s3://. With --fork it is a process that
+feeders are forked from, each in a tenth of the time: it has imported the modules, the socket DESCRIPTOR brings plans
+(see `feeders`), and when that is closed, or this process ends in any other way, its feeders end as well.
+PLAN.json: {"folder": where the FIFOs go, "parent": pid or null, "channels": [{"channel": name, "objects": [{"key": file
+or s3:// URI, "size": bytes, "tag": ETag}], "attributes": what to stream of the augmented manifest that the one object
+is, else [], "record_io": bool, "gzip": bool, "order": fields of order.Order}]}. The S3 and its key are in the
+environment: AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN.
 On stdout, JSON lines: {"channel", "epoch", "bytes", "seconds"} (bytes over all epochs so far, and the fields of
 gauge.Spent) about twice a second and at the end; {"channel", "error"} before exit code 1, for which it waits until it
 is told to stop, a minute at most: an epoch that is not whole must not end before its reader does. SIGTERM, or the end
@@ -17,12 +20,16 @@ of the parent: FIFOs removed, exit 0.
 import contextlib
 import ctypes
 import fcntl
+import importlib
 import json
 import os
+import select
 import signal
+import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +46,10 @@ from local_mode.channels.sending import PIPE_BYTES, Outlet, fifo, make_fifo
 PROGRESS_SECONDS = 0.5
 _LINGER_SECONDS = 60
 _PR_SET_PDEATHSIG = 1
+FORK, STARTED = "--fork", b"started"
+_MESSAGE_BYTES, _DESCRIPTORS = 1 << 16, 2
+_ENVIRONMENT_AREA = slice(47, 49)
+"""Of /proc/self/stat, behind the name: where the environment of the process's start lies, which is what others see."""
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
 
 
@@ -181,12 +192,87 @@ def _linger(parent: int) -> None:
             return
 
 
+def serve(descriptor: int) -> tuple[str, int]:
+    """Fork a feeder for every plan that comes; returns in a feeder's process alone: its plan, and this process.
+
+    A message is JSON, {"plan": path, "environment": {...}, "mark": what others are to see of that}, with the feeder's
+    output and a socket of its own. There comes a handle of the feeder, or why there is none, and its exit code when it
+    has ended. This process has no thread.
+    """
+    control, server = socket.socket(fileno=descriptor), os.getpid()
+    running: dict[int, tuple[int, socket.socket]] = {}
+    known = select.poll()
+    known.register(descriptor, select.POLLIN)
+    while True:
+        ready = [number for number, _ in known.poll()]
+        for handle in running.keys() & set(ready):
+            known.unregister(handle)
+            pid, report = running.pop(handle)
+            _answer(report, str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+            report.close()
+            os.close(handle)
+        if descriptor not in ready:
+            continue
+        message, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        if not message:
+            os._exit(contract.EXIT_SUCCESS)
+        if len(descriptors) < _DESCRIPTORS:  # this process may have no more; their other ends see that they are closed
+            for number in descriptors:
+                os.close(number)
+            continue
+        output, report = descriptors[0], socket.socket(fileno=descriptors[1])
+        try:
+            pid = os.fork()
+            if pid == 0:
+                for handle, (_, other) in running.items():
+                    os.close(handle)
+                    other.close()
+                control.close()
+                report.close()
+                return _become(json.loads(message), output), server
+            handle = os.pidfd_open(pid)
+        except OSError as error:
+            _answer(report, str(error.strerror).encode())
+            report.close()
+        else:
+            running[handle] = pid, report
+            known.register(handle, select.POLLIN)
+            _answer(report, STARTED, [handle])
+        finally:
+            os.close(output)
+
+
+def _answer(report: socket.socket, words: bytes, handles: Sequence[int] = ()) -> None:
+    with contextlib.suppress(OSError):  # its owner may not want to know any more
+        socket.send_fds(report, [words], handles)
+
+
+def _become(order: dict[str, Any], output: int) -> str:
+    """Be a feeder as if it had been started with its environment; its plan."""
+    os.setsid()
+    for number in (1, 2):
+        os.dup2(output, number)
+    os.environ.clear()  # nothing points any more to where it lay
+    os.environ.update(order["environment"])
+    fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    start, end = map(int, fields[_ENVIRONMENT_AREA])
+    mark = os.fsencode(order["mark"])[: end - start - 1]
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, mark, len(mark))
+    return str(order["plan"])
+
+
 def main(argv: list[str]) -> int:
     """Feed the channels of the plan named in `argv` until told to stop; the exit code."""
+    server = None
+    if argv[0] == FORK:
+        for name in argv[2:]:
+            importlib.import_module(name)
+        argv[0], server = serve(int(argv[1]))
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     path = Path(argv[0])
     plan = json.loads(path.read_text(encoding="utf-8"))
-    parent = plan.get("parent") or os.getppid()
+    parent = server or plan.get("parent") or os.getppid()
     # Blocked here and in the threads to come; only sigtimedwait takes them, so no handler ever interrupts.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     fifos = _Fifos()

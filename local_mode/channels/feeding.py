@@ -5,22 +5,22 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, cast
 
 import trainjob
 
 import local_mode
+from local_mode.channels.feeders import Feeders
 from local_mode.channels.gauge import Spent
 from local_mode.channels.plan import ChannelPlan, feeder_document
 from local_mode.channels.s3_access import S3Access
 from local_mode.channels.sending import fifo, make_fifo
 from local_mode.errors import FeederError
 
+_WITHOUT_S3, _WITH_S3 = Feeders(options=["-S"]), Feeders(modules=["boto3"])
+"""Without S3 a feeder imports the standard library alone, and no site-packages, which are a quarter of its start."""
 _END_SECONDS = 10
 """The feeder ends within its next wake-up; a second or two on a machine under load."""
 
@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int, Spent], None]
 
 
 class Feeding:
-    """The feeder of one job. Start it from a thread that outlives it: the feeder dies with that thread."""
+    """The feeder of one job."""
 
     def __init__(
         self,
@@ -64,17 +64,9 @@ class Feeding:
             made.callback(file.unlink, missing_ok=True)
             document = feeder_document(plans, folder=folder, parent=os.getpid())
             file.write_text(json.dumps(document), encoding="utf-8")
-            # Without S3 it imports the standard library alone: no site-packages, which are a quarter of its start.
-            alone = [] if s3 else ["-S"]
-            self._process = subprocess.Popen(
-                [sys.executable, *alone, "-m", "local_mode.channels.feeder", str(file)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environment(marker, s3),
-                start_new_session=True,  # Ctrl-C in a terminal is for local_mode, which then ends the job in order
-                text=True,
-            )
+            source = _WITH_S3 if s3 else _WITHOUT_S3
+            common = _surroundings(with_s3=s3 is not None)
+            self._feeder = source.start(file, environment({}, s3), marker, common)
             self._made = made.pop_all()  # the feeder may end before it knows of a FIFO
         self._listener = threading.Thread(target=self._listen, daemon=True, name="feeder-progress")
         self._listener.start()
@@ -86,30 +78,30 @@ class Feeding:
 
     def stop(self) -> None:
         """End the feeder; its FIFOs are removed when this returns."""
-        if self._process.poll() is None:
+        if not self._feeder.wait(0):
             self._is_stopped = True
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._feeder.send(signal.SIGTERM)
+        if not self._feeder.wait(_END_SECONDS):
+            self._feeder.send(signal.SIGKILL)
         self._listener.join(_END_SECONDS)
+        self._feeder.close()
         self._made.close()
 
     def _listen(self) -> None:
         stray: list[str] = []
-        with cast(IO[str], self._process.stdout) as lines:
-            for line in lines:
-                if not line.startswith("{"):
-                    stray.append(line.strip())
-                    continue
-                news = json.loads(line)
-                if "error" in news:
-                    self._error = FeederError(f"Channel {news['channel']!r}: {news['error']}")
-                else:
-                    self._progress(news["channel"], news["epoch"], news["bytes"], Spent(**news["seconds"]))
-        code = self._process.wait()
+        if reason := self._feeder.begin():
+            self._error = FeederError(f"The feeder cannot be started: {reason}.")
+            return
+        for line in self._feeder.lines:
+            if not line.startswith("{"):
+                stray.append(line.strip())
+                continue
+            news = json.loads(line)
+            if "error" in news:
+                self._error = FeederError(f"Channel {news['channel']!r}: {news['error']}")
+            else:
+                self._progress(news["channel"], news["epoch"], news["bytes"], Spent(**news["seconds"]))
+        code = self._feeder.end()
         if self._is_stopped and code == -signal.SIGTERM:
             return  # it had not come to where it ends in order: a program can be done before its feeder is there
         if code and not self._error:
@@ -118,9 +110,13 @@ class Feeding:
 
 def environment(marker: dict[str, str], s3: S3Access | None) -> dict[str, str]:
     """All that a program of ours beside a container is given: where its modules are, a key to S3, and `marker`."""
+    return {**_surroundings(with_s3=s3 is not None), **(s3.environment() if s3 else {}), **marker}
+
+
+def _surroundings(*, with_s3: bool) -> dict[str, str]:
     folders = [str(Path(module.__path__[0]).parent) for module in (local_mode, trainjob)]
-    for needed in ("boto3", "mfusepy") if s3 else ():
+    for needed in ("boto3", "mfusepy") if with_s3 else ():
         if (found := importlib.util.find_spec(needed)) and found.origin:
             folders.append(str(Path(found.origin).parents[1 if found.submodule_search_locations else 0]))
     path = os.pathsep.join(dict.fromkeys(folders))
-    return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **(s3.environment() if s3 else {}), **marker}
+    return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
