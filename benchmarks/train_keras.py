@@ -138,6 +138,29 @@ class Waiting:
         return row
 
 
+class WaitingInPython:
+    """The same for batches that Python makes, as on a CPU."""
+
+    def __init__(self) -> None:
+        self._take = inputs.Made.get_next_as_optional
+        self._of: inputs.Made | None = None
+        self._first = self._waited = 0.0
+
+    def ask(self, made: inputs.Made) -> inputs.Made:
+        """Take the next batch."""
+        asked = time.time()
+        answer = self._take(made)
+        if made is not self._of:
+            self._of, self._first, self._waited = made, time.time(), 0.0
+        else:
+            self._waited += time.time() - asked
+        return answer
+
+    def fraction(self, ended: float) -> float:
+        """The share waited since the first answer."""
+        return self._waited / (ended - self._first)
+
+
 def _ours(recipe: Recipe) -> Trainer:
     model = models.build("workshop", recipe.policy())
     return Trainer(recipe, model, recipe.optimize(model), tf.distribute.get_strategy(), Stop())
@@ -154,8 +177,17 @@ def speed(rounds: int) -> None:
         channel = stack.enter_context(fed_channel(Path(folder) / "job", path.read_bytes()))
         stream = inputs.cifar10_dataset(channel, BATCH, window=WINDOW)
 
-        waiting, fractions = Waiting(), list[float]()
-        stack.enter_context(mock.patch.object(inputs, "Epochs", waiting.epochs))
+        fractions = list[float]()
+        if gpu:
+            waiting: Waiting | WaitingInPython = (clock := Waiting())
+            stack.enter_context(mock.patch.object(inputs, "Epochs", clock.epochs))
+        else:
+            waiting = (watch := WaitingInPython())
+
+            def ask(made: inputs.Made) -> inputs.Made:
+                return watch.ask(made)
+
+            stack.enter_context(mock.patch.object(inputs.Made, "get_next_as_optional", ask))
 
         def ours() -> float:
             row = trainer.train_epoch(stream, saving.Progress(epoch_records=len(content)))
