@@ -96,6 +96,7 @@ class Feeders:
         self._options, self._modules = options, modules
         self._lock = threading.Lock()
         self._running: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+        atexit.register(self.close)
 
     def start(
         self, plan: Path, environment: Mapping[str, str], marker: Mapping[str, str], common: Mapping[str, str]
@@ -104,15 +105,15 @@ class Feeders:
 
         Args:
             plan: What it feeds.
-            environment: Of the feeder.
-            marker: What others see of that, by which they find it.
+            environment: Of the feeder, beside `common` and `marker`.
+            marker: What others see of its environment, by which they find it.
             common: Of what it is forked from: no job's own, as it outlives all of them.
 
         Raises:
             FeederError: There is nothing to fork it from.
         """
         mark = "".join(f"{name}={value}\0" for name, value in marker.items())
-        order = {"plan": str(plan), "environment": {**environment, **marker}, "mark": mark}
+        order = {"plan": str(plan), "environment": {**common, **environment, **marker}, "mark": mark}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         read, write = os.pipe()
         try:
@@ -175,7 +176,6 @@ class Feeders:
             finally:
                 theirs.close()
             self._running = process, ours
-            atexit.register(self.close)
         return self._running
 
 

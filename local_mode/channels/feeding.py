@@ -66,7 +66,7 @@ class Feeding:
             file.write_text(json.dumps(document), encoding="utf-8")
             source = _WITH_S3 if s3 else _WITHOUT_S3
             common = _surroundings(with_s3=s3 is not None)
-            self._feeder = source.start(file, environment({}, s3), marker, common)
+            self._feeder = source.start(file, s3.environment() if s3 else {}, marker, common)
             self._made = made.pop_all()  # the feeder may end before it knows of a FIFO
         self._listener = threading.Thread(target=self._listen, daemon=True, name="feeder-progress")
         self._listener.start()
