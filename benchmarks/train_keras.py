@@ -111,6 +111,10 @@ class Waiting:
         options.experimental_optimization.inject_prefetch = False  # else they would run ahead of the loop
         return timed.with_options(options)
 
+    def installed(self) -> contextlib.AbstractContextManager[Any]:
+        """Have the loop's requests timed."""
+        return mock.patch.object(inputs, "Epochs", self.epochs)
+
     def epochs(self, dataset: Dataset, steps: int | None = None) -> Epochs:
         """What the loop declares, with the clock around it."""
         declared = Epochs(dataset, steps)
@@ -146,15 +150,19 @@ class WaitingInPython:
         self._of: inputs.Made | None = None
         self._first = self._waited = 0.0
 
-    def ask(self, made: inputs.Made) -> inputs.Made:
-        """Take the next batch."""
-        asked = time.time()
-        answer = self._take(made)
-        if made is not self._of:
-            self._of, self._first, self._waited = made, time.time(), 0.0
-        else:
-            self._waited += time.time() - asked
-        return answer
+    def installed(self) -> contextlib.AbstractContextManager[Any]:
+        """Have the loop's requests timed."""
+
+        def ask(made: inputs.Made) -> inputs.Made:
+            asked = time.time()
+            answer = self._take(made)
+            if made is not self._of:
+                self._of, self._first, self._waited = made, time.time(), 0.0
+            else:
+                self._waited += time.time() - asked
+            return answer
+
+        return mock.patch.object(inputs.Made, "get_next_as_optional", ask)
 
     def fraction(self, ended: float) -> float:
         """The share waited since the first answer."""
@@ -178,16 +186,8 @@ def speed(rounds: int) -> None:
         stream = inputs.cifar10_dataset(channel, BATCH, window=WINDOW)
 
         fractions = list[float]()
-        if gpu:
-            waiting: Waiting | WaitingInPython = (clock := Waiting())
-            stack.enter_context(mock.patch.object(inputs, "Epochs", clock.epochs))
-        else:
-            waiting = (watch := WaitingInPython())
-
-            def ask(made: inputs.Made) -> inputs.Made:
-                return watch.ask(made)
-
-            stack.enter_context(mock.patch.object(inputs.Made, "get_next_as_optional", ask))
+        waiting = Waiting() if gpu else WaitingInPython()
+        stack.enter_context(waiting.installed())
 
         def ours() -> float:
             row = trainer.train_epoch(stream, saving.Progress(epoch_records=len(content)))
