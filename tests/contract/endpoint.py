@@ -103,6 +103,11 @@ class Server:
         eventually(is_over, END_SECONDS)
         return seen
 
+    def cleared(self, *names):
+        """Wait until ended jobs are cleared away: a job's lock goes last, after its status is told."""
+        locks = [self.root / "jobs" / name / "lock" for name in names]
+        eventually(lambda: not any(lock.exists() for lock in locks), END_SECONDS)
+
     def log_lines(self, name):
         """Messages of a job's only log stream; none before there is one."""
         logs = self.client("logs")

@@ -85,6 +85,7 @@ def test_job_runs_from_s3_to_s3_and_is_described_as_on_aws(server, s3):
     digest = hashlib.sha256(b"zeta\nalpha no newlinebeta").hexdigest()
     assert json.loads(archive(s3, uri)["report.json"])["digests"] == {"train": [digest] * 3}
     assert server.log_lines("whole") == [f"epoch={n} channel=train loss={1 / (n + 1):.3f};" for n in range(3)]
+    server.cleared("whole")
     assert_nothing_left(server.root / "jobs" / "whole", None)
 
 

@@ -38,8 +38,9 @@ def test_fifty_jobs_at_once_end_each_with_its_own_exit_code(kind, tmp_path, requ
         assert statuses == {name: "Failed" if code else "Completed" for name, code in codes.items()}
         kept = server.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="out/")["Contents"]
         assert sum(item["Key"].endswith("/output/model.tar.gz") for item in kept) == JOBS
+        server.cleared(*codes)
         assert [name for name in codes if processes(server.root / "jobs" / name)] == []
-        eventually(lambda: not [path for path in (server.root / "jobs").iterdir() if (path / "scratch").exists()])
+        assert [path for path in (server.root / "jobs").iterdir() if (path / "scratch").exists()] == []
     finally:
         assert server.end() == 0
     assert "Traceback" not in server.log.read_text()

@@ -54,6 +54,7 @@ def test_tuning_job_survives_services_that_are_killed_and_ended(tmp_path):
     jobs = [job["TrainingJobName"] for job in server.client("sagemaker").list_training_jobs(MaxResults=100)[
         "TrainingJobSummaries"]]  # fmt: skip
     assert sorted(jobs) == sorted(found)
+    server.cleared(*found)
     assert [name for name in found if processes(server.root / "jobs" / name)] == []
     assert server.end() == 0
 

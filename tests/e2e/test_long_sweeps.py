@@ -102,8 +102,9 @@ def test_long_sweep_grows_nothing_leaves_nothing_and_survives_a_kill(folder: Pat
         assert after[1] <= before[1] + 8
         assert page < PAGE_SECONDS * (1 if jobs >= 100 else 5)
         jobs_of_service = [each.name for each in (server.root / "jobs").iterdir()]
+        server.cleared(*jobs_of_service)
         assert [name for name in jobs_of_service if processes(server.root / "jobs" / name)] == []
-        eventually(lambda: not [name for name in jobs_of_service if (server.root / "jobs" / name / "scratch").exists()])
+        assert [name for name in jobs_of_service if (server.root / "jobs" / name / "scratch").exists()] == []
     finally:
         assert server.end() == 0
     assert list((server.root / "fork-servers").glob("*")) == []
