@@ -147,6 +147,7 @@ def test_credentials_of_a_job_reach_nothing_else(server):
     for name in ("first", "second"):
         server.client("sagemaker").stop_training_job(TrainingJobName=name)
         server.ended(name)
+    server.cleared("first", "second")
     with pytest.raises(EndpointConnectionError):
         s3.get_object(**mine)
 
