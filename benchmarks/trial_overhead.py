@@ -99,7 +99,7 @@ class Trials:
     def whole(self, framework: str, *, at_once: int) -> float:
         """Seconds until so many forked trials, begun together, have ended."""
         threads = [
-            threading.Thread(target=self._run, args=(framework, Times()), kwargs={"forked": True})
+            threading.Thread(target=self._run, args=(framework, Times()), kwargs={"forked": True, "at_once": at_once})
             for _ in range(at_once)
         ]
         start, idle = time.perf_counter(), idle_seconds()
@@ -111,8 +111,8 @@ class Trials:
         self.busy.setdefault(at_once, []).append(1 - (idle_seconds() - idle) / (seconds * (os.cpu_count() or 1)))
         return seconds
 
-    def _run(self, framework: str, times: Times, *, forked: bool) -> float:
-        """Run one; its seconds."""
+    def _run(self, framework: str, times: Times, *, forked: bool, at_once: int = 1) -> float:
+        """Run one, of a sweep with so many at a time; its seconds."""
         job = LocalJob(
             framework=framework,
             label="trial",
@@ -127,7 +127,9 @@ class Trials:
             stand_ins=self._stand_ins, caller=dict(os.environ), why_plain=bubblewrap.why_not(), forks=self._forks
         )
         settings = Settings(shm_bytes=SHM_BYTES, grace_seconds=30, region="us-east-1")
-        started = create(parse(document), runner=runner, root=self._folder, console=times, settings=settings)
+        started = create(
+            parse(document), runner=runner, root=self._folder, console=times, settings=settings, at_once=at_once
+        )
         if not started.wait(END_SECONDS):
             started.kill()
         described = started.describe()
@@ -154,6 +156,7 @@ def main() -> None:
                 trials.overhead(framework, forked=True)  # the first one waits for the server
                 contestants[f"{name}_forked_s"] = partial(trials.overhead, framework, forked=True)
                 contestants[f"{name}_alone_s"] = partial(trials.overhead, framework, forked=False)
+            trials.whole("pytorch", at_once=2)  # whose server makes other threads
             contestants["torch_one_s"] = partial(trials.whole, "pytorch", at_once=1)
             contestants["torch_two_s"] = partial(trials.whole, "pytorch", at_once=2)
             figures = measure(contestants, arguments.rounds)

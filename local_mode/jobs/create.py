@@ -19,6 +19,7 @@ from local_mode.jobs.outputs import Outputs, model_uri
 from local_mode.jobs.record import MESSAGES, Record
 from local_mode.jobs.request import Channel, TrainingJobRequest
 from local_mode.jobs.shapes import recorded_only, write
+from local_mode.jobs.sharing import shared
 from local_mode.jobs.store import Store
 from local_mode.jobs.task import Settings, Task
 from local_mode.jobs.trace import Trace
@@ -36,8 +37,11 @@ def create(
     console: Listener | None = None,
     settings: Settings = DEFAULT_SETTINGS,
     tuning_job: str | None = None,
+    at_once: int = 1,
 ) -> Job:
-    """Start a job, of the tuning job with this ARN; all that can be refused is refused before anything is made.
+    """Start a job, of the tuning job with this ARN that runs `at_once` at a time.
+
+    All that can be refused is refused before anything is made.
 
     Raises:
         LocalModeError: a channel has no objects, the runner cannot run this image, or the name is taken.
@@ -49,6 +53,7 @@ def create(
     choices = settings.choices
     plans = tuple(plan_channel(channel_spec(request, channel, choices), s3=s3) for channel in request.InputDataConfig)
     hosts = request.ResourceConfig.cluster
+    settings = shared(settings, at_once * len(hosts.hosts))
     for uri in written(request):
         outputs.check_output(uri)
     runner.check(
@@ -59,14 +64,11 @@ def create(
         interface=choices.nic,
         checkpoint_path=checkpoint_mount(config.LocalPath, place, hosts.hosts[0]).target if config else None,
     )
-    if choices.made:
-        listener.note(f"by choice: {', '.join(choices.made)}")
-    _say(request, plans, len(hosts.hosts), listener)
+    _say(request, plans, len(hosts.hosts), choices, listener)
     store, shares = Store(root.resolve()), _divided(request, plans, hosts)
     folder, held = make_folder(root.resolve(), request.TrainingJobName)
     try:
         arn = _arn(request, settings.region)
-        environment = _environment(request, arn, settings)
         task = Task(
             request=request,
             cluster=hosts,
@@ -75,7 +77,7 @@ def create(
             runner=runner,
             folder=folder,
             settings=settings,
-            environment=environment,
+            environment=_environment(request, arn, settings),
             listener=listener,
             trace=Trace(store, request.TrainingJobName, shares, listener),
         )
@@ -135,7 +137,11 @@ def _divided(
     return {host: tuple(channels) for host, channels in shares.items()}
 
 
-def _say(request: TrainingJobRequest, plans: tuple[ChannelPlan, ...], hosts: int, listener: Listener) -> None:
+def _say(
+    request: TrainingJobRequest, plans: tuple[ChannelPlan, ...], hosts: int, choices: Choices, listener: Listener
+) -> None:
+    if choices.made:
+        listener.note(f"by choice: {', '.join(choices.made)}")
     if names := recorded_only(request):
         listener.note(f"kept in the record, without effect on this machine: {', '.join(names)}")
     for plan in plans:

@@ -38,6 +38,8 @@ class Parent:
     arn: str
     follow: Listener
     """Told of the job's life beside who follows all jobs."""
+    at_once: int
+    """How many of its training jobs may run at a time."""
 
 
 class Service:
@@ -83,6 +85,7 @@ class Service:
             console=Both(listener, parent.follow) if parent else listener,
             settings=self._settings,
             tuning_job=parent.arn if parent else None,
+            at_once=parent.at_once if parent else 1,
         )
         with self._lock:
             self._running[name] = job

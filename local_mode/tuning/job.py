@@ -212,7 +212,8 @@ class TuningJob:
         request = definition.request(trial.name, trial.values, list(self._plan.tags))
         child = Child(trial, definition.objective.metric, self._wake)
         try:
-            found = self._jobs.create(request, Parent(arn=self.state.arn, follow=child))
+            parent = Parent(arn=self.state.arn, follow=child, at_once=min(self._plan.parallel, self._plan.jobs))
+            found = self._jobs.create(request, parent)
         except LocalModeError:
             if self._leaves:
                 return  # it is the next service's to start

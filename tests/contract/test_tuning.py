@@ -1,5 +1,6 @@
 """Contract 4.7: tuning jobs from their creation to their end, as a boto3 client sees them."""
 
+import os
 import re
 
 import pytest
@@ -50,6 +51,18 @@ def test_names_of_training_jobs_are_counted(server, search):
     names = [trial["TrainingJobName"] for trial in trials(server, "search")]
 
     assert [re.sub("[0-9a-f]{8}$", "*", name) for name in names] == [f"search-{number:03}-*" for number in (1, 2, 3, 4)]
+
+
+@pytest.mark.contract("4.7", "U", "training jobs that run at a time make threads for their share of the cores")
+def test_training_jobs_that_run_at_a_time_share_the_cores(server, search):
+    create(server, "alone", jobs=2, parallel=1)
+    ended(server, "alone")
+
+    def threads(name):
+        return {server.log_lines(trial["TrainingJobName"])[0] for trial in trials(server, name)}
+
+    assert threads("search") == {f"threads={max(1, len(os.sched_getaffinity(0)) // 2)}"}
+    assert threads("alone") == {"threads=None"}
 
 
 @pytest.mark.contract(

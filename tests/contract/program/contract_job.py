@@ -711,6 +711,7 @@ def learn(epochs=1, pause=0.0, code=0):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     found = hyperparameters()
     worth = 1 - abs(float(found.get("rate", "0.5")) - 0.3)
+    print(f"threads={os.environ.get('OMP_NUM_THREADS')}", flush=True)
     for epoch in range(epochs):
         time.sleep(pause)
         print(f"epoch={epoch} score={worth * (epoch + 1) / epochs:.6f};", flush=True)
