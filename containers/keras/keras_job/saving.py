@@ -159,5 +159,14 @@ def save_model(paths: Paths, model: keras.Model, labels: Sequence[str], config: 
     model.save(unfinished)
     unfinished.replace(paths.model / "model.keras")
     logging.getLogger("absl").setLevel(logging.WARNING)  # it tells of every file it writes
-    model.export(paths.model / "1", verbose=False)
+    export(model, paths.model / "1")
     record.describe_model(paths, labels, config)
+
+
+def export(model: keras.Model, folder: Path) -> None:
+    """Write a SavedModel that has each weight once; `model.export` writes it as Keras's variable and as TensorFlow's."""
+    (pixels,) = model.inputs
+    archive = keras.export.ExportArchive()
+    signature = [keras.InputSpec(pixels.dtype, pixels.shape, name=pixels.name)]
+    archive.add_endpoint("serve", model.__call__, input_signature=signature)
+    archive.write_out(folder, verbose=False)

@@ -32,7 +32,7 @@ def light(monkeypatch):
 
     monkeypatch.setattr(models, "_workshop", network)
     monkeypatch.setattr(record, "save_history", lambda *arguments: None)
-    monkeypatch.setattr(keras.Model, "export", lambda *arguments, **settings: None)
+    monkeypatch.setattr(saving, "export", lambda *arguments: None)
 
 
 @pytest.fixture

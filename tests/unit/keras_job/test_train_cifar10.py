@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_job import models, train_cifar10
+from keras_job import models, saving, train_cifar10
 from keras_job.ranks import joined
 from trainjob import cifar10, dataset
 from trainjob.contract import FILE, PIPE
@@ -36,7 +36,7 @@ def light(monkeypatch, request):
     if "artifacts" not in request.node.name:
         monkeypatch.setattr(models, "_workshop", small_network)
         monkeypatch.setattr(record, "save_history", lambda *arguments: None)
-        monkeypatch.setattr(keras.Model, "export", lambda *arguments, **settings: None)
+        monkeypatch.setattr(saving, "export", lambda *arguments: None)
 
 
 def train(job, stop=None) -> dict[str, np.ndarray]:
@@ -64,6 +64,9 @@ def test_job_leaves_all_its_artifacts(make_job, capsys):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     served = tf.saved_model.load(str(paths.model / "1"))
     assert served.serve(pixels).numpy() == pytest.approx(model(pixels).numpy(), abs=1e-5)
+    assert list(served.signatures) == ["serve", "serving_default"]
+    stored = tf.train.list_variables(str(paths.model / "1/variables/variables"))
+    assert len(stored) <= len(model.variables) + 1, "each weight once, and the graph of objects"
     assert json.loads((paths.model / "labels.json").read_text()) == list(cifar10.CLASSES)
     config = json.loads((paths.model / "config.json").read_text())
     assert (config["epochs"], config["batch_size"], config["model"]) == (2, 32, "workshop")

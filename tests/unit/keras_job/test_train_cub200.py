@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_job import models, train_cub200, training
+from keras_job import models, saving, train_cub200, training
 from trainjob import cub200, metrics
 from trainjob.contract import FAST_FILE, FILE, PIPE
 from trainjob.errors import ChannelError, CheckpointError, HyperparameterError, PhotographError, RecordError
@@ -45,7 +45,7 @@ def _light(monkeypatch, request):
     if "artifacts" not in request.node.name:
         monkeypatch.setattr(train_cub200.record, "save_history", lambda *arguments: None)
         monkeypatch.setattr(train_cub200.evaluation, "save", lambda *arguments: None)
-        monkeypatch.setattr(keras.Model, "export", lambda *arguments, **settings: None)
+        monkeypatch.setattr(saving, "export", lambda *arguments: None)
 
 
 def train(job, stop=None) -> dict[str, np.ndarray]:
@@ -83,6 +83,9 @@ def test_job_leaves_all_its_artifacts(make_job, capsys):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     served = tf.saved_model.load(str(paths.model / "1"))
     assert served.serve(pixels).numpy() == pytest.approx(model(pixels).numpy(), abs=1e-5)
+    assert list(served.signatures) == ["serve", "serving_default"]
+    stored = tf.train.list_variables(str(paths.model / "1/variables/variables"))
+    assert len(stored) <= len(model.variables) + 1, "each weight once, and the graph of objects"
     assert json.loads((paths.model / "labels.json").read_text()) == list(CLASSES)
     config = json.loads((paths.model / "config.json").read_text())
     assert (config["epochs"], config["batch_size"], config["model"], config["image_size"]) == (2, 8, "auto", 32)
