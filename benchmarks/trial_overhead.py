@@ -7,6 +7,7 @@ Each trial is a whole job of the process runner, of the image's own program, for
 first epoch, evaluation included, less what a later epoch takes, and from the program's end to the final status. So what
 TensorFlow traces is in it. Nothing is shuffled: for its window to fill, a first epoch waits wherever it is trained.
 What the program does after its last epoch is not in it: saving a model and drawing pictures, `..._after_training_s`.
+The database of jobs is held open, as by the endpoint, whose trials a sweep's are.
 `torch_two_busy` is the share of all cores' time that was used while two trials ran at once; `torch_both_cores` how much
 longer they took than one alone, whose own threads leave little of two cores: 2 is no gain.
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from benchmarks.rounds import Target, measure, parser, ratio, report
 from local_mode.jobs.create import create
+from local_mode.jobs.database import Database
 from local_mode.jobs.forking import FORK, TAG
 from local_mode.jobs.listener import Silent
 from local_mode.jobs.rules import parse
@@ -147,7 +149,7 @@ def idle_seconds() -> float:
 def main() -> None:
     """Run the rounds and print the figures."""
     arguments = parser("What a trial costs beside its training.").parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, Database(Path(scratch)).held():
         forks = ForkServers(Path(scratch) / "fork-servers", print, idle_seconds=END_SECONDS)
         try:
             trials = Trials(Path(scratch), forks)

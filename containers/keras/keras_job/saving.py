@@ -164,7 +164,7 @@ def save_model(paths: Paths, model: keras.Model, labels: Sequence[str], config: 
 
 
 def export(model: keras.Model, folder: Path) -> None:
-    """Write a SavedModel that has each weight once; `model.export` writes it as Keras's variable and as TensorFlow's."""
+    """Write a SavedModel that has each weight once; `model.export` writes Keras's variable and TensorFlow's in it."""
     (pixels,) = model.inputs
     archive = keras.export.ExportArchive()
     signature = [keras.InputSpec(pixels.dtype, pixels.shape, name=pixels.name)]
