@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from local_mode.channels.plan import AUGMENTED_MANIFEST, SHARDED, ChannelPlan, C
 from local_mode.channels.s3_source import S3Source
 from local_mode.instance.cleaning import remove_tree
 from local_mode.instance.cluster import Cluster, share
+from local_mode.instance.cores import threads
 from local_mode.jobs.choices import DEFAULT, Choices
 from local_mode.jobs.clock import steady
 from local_mode.jobs.folder import JobFolder, jobs_folder, make_folder
@@ -19,7 +21,6 @@ from local_mode.jobs.outputs import Outputs, model_uri
 from local_mode.jobs.record import MESSAGES, Record
 from local_mode.jobs.request import Channel, TrainingJobRequest
 from local_mode.jobs.shapes import recorded_only, write
-from local_mode.jobs.sharing import shared
 from local_mode.jobs.store import Store
 from local_mode.jobs.task import Settings, Task
 from local_mode.jobs.trace import Trace
@@ -53,7 +54,7 @@ def create(
     choices = settings.choices
     plans = tuple(plan_channel(channel_spec(request, channel, choices), s3=s3) for channel in request.InputDataConfig)
     hosts = request.ResourceConfig.cluster
-    settings = shared(settings, at_once * len(hosts.hosts))
+    settings = replace(settings, environment={**threads(at_once * len(hosts.hosts)), **settings.environment})
     for uri in written(request):
         outputs.check_output(uri)
     runner.check(

@@ -83,7 +83,7 @@ def _serve(control: socket.socket, system: ctypes.CDLL, idle_seconds: float) -> 
     while True:
         known = select.select([control.fileno(), *keepers], [], [], None if keepers else idle_seconds)[0]
         if not known:
-            _end()
+            _end(control)
         for handle in keepers.keys() & set(known):
             os.waitpid(keepers.pop(handle), 0)
             os.close(handle)
@@ -91,7 +91,7 @@ def _serve(control: socket.socket, system: ctypes.CDLL, idle_seconds: float) -> 
             continue
         message, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         if not message:
-            _end()
+            _end(control)
         keeper = os.fork()
         if keeper == 0:
             control.close()
@@ -103,8 +103,9 @@ def _serve(control: socket.socket, system: ctypes.CDLL, idle_seconds: float) -> 
         keepers[os.pidfd_open(keeper)] = keeper
 
 
-def _end() -> NoReturn:
+def _end(control: socket.socket) -> NoReturn:
     """The jobs end with this process, as each has asked to. The owner may be gone, so its folder is removed here."""
+    control.close()  # first, or a job could be asked for that has what is being removed
     shutil.rmtree(Path(sys.prefix).parent, ignore_errors=True)
     os._exit(0)
 

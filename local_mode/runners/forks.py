@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import select
@@ -186,8 +187,10 @@ class ForkServers:
 
     def _server(self, wanted: Wanted) -> "_Server | None":
         with self._lock:
-            for key in [key for key, server in self._servers.items() if server.has_ended]:
-                self._servers.pop(key).close()
+            ended = [self._servers.pop(key) for key, server in list(self._servers.items()) if server.has_ended]
+        for server in ended:
+            server.close()
+        with self._lock:
             if self._closing or wanted.key in self._refused:
                 return None
             if wanted.key not in self._servers:
@@ -210,6 +213,9 @@ class _Server:
         self._copier = ThreadPoolExecutor(1, thread_name_prefix="environment")
         self._spare: Future[Path] | None = None
         """An environment for the next job."""
+        self._numbers = itertools.count()
+        self._is_far = False
+        """Whether jobs are in another file system, where an environment cannot be moved to."""
         self._is_closed = False
         self._folder = Path()
 
@@ -251,22 +257,29 @@ class _Server:
     def _prepare(self) -> None:
         """Copy an environment for the next job, beside the one that has begun."""
         with self._lock:
-            if self._running and not self._spare and not self._is_closed:
-                self._spare = self._copier.submit(self._copy, self._running[0])
+            if self._running and not self._spare and not self._is_far and not self._is_closed:
+                with contextlib.suppress(RuntimeError):  # no thread is to be had: the next job copies its own
+                    self._spare = self._copier.submit(self._copy, self._running[0])
 
     def _copy(self, made: Overlay) -> Path:
-        folder = Path(tempfile.mkdtemp(dir=self._folder)) / "venv"
-        shutil.copytree(made.folder, folder, symlinks=True)
+        folder = self._folder / f"spare-{next(self._numbers)}"
+        try:
+            shutil.copytree(made.folder, folder, symlinks=True)
+        except OSError:
+            remove_tree(folder)
+            raise
         return folder
 
     def _give(self, spare: Future[Path] | None, made: Overlay, folder: Path) -> None:
         """Put an environment there: the spare one, where it could be made and is in the same file system."""
-        try:
-            if spare:
-                spare.result(_START_SECONDS).rename(folder)
+        if spare and not spare.exception(_START_SECONDS):
+            try:
+                spare.result().rename(folder)
+            except OSError:
+                self._is_far = True
+                remove_tree(spare.result())
+            else:
                 return
-        except OSError:
-            remove_tree(folder)
         shutil.copytree(made.folder, folder, symlinks=True)
 
     def close(self) -> None:

@@ -118,7 +118,7 @@ class ProcessRunner:
             folder.mkdir()
         if self._why_plain:
             leftovers.temporary_folder(launch.job_folder).mkdir(mode=0o700)
-        venv, overlay = launch.scratch / "venv", None
+        venv = launch.scratch / "venv"
         if self._forks and (wanted := self._wanted(launch, stand_in)) and (held := self._forks.reserve(wanted, venv)):
             with contextlib.closing(held):
                 try:
@@ -126,9 +126,9 @@ class ProcessRunner:
                     return fork(held, wanted, launch)
                 except RunnerError as error:
                     self._forks.note(f"{error} The job starts without it.")
-            overlay = held.overlay
+            remove_tree(venv)  # a server that ended meanwhile may have removed a part of it
         start = self._start_plain if self._why_plain else self._start_sandboxed
-        return start(launch, stand_in, overlay or make_overlay(stand_in, venv))
+        return start(launch, stand_in, make_overlay(stand_in, venv))
 
     def _start_sandboxed(self, launch: Launch, stand_in: StandIn, overlay: Overlay) -> Instance:
         # The sandbox's own process carries the job's mark; `env -i` gives the program its own environment instead.

@@ -21,6 +21,10 @@ TRAINING_MODULE = "SAGEMAKER_TRAINING_MODULE"
 PROGRAM = "SAGEMAKER_PROGRAM"
 """Entry point of script mode; wins over the hyperparameter `sagemaker_program`."""
 
+# --- environment variables of local_mode alone ----------------------------------------------------
+THREADS = "LOCAL_MODE_THREADS"
+"""Where programs share a machine: how many threads OMP_NUM_THREADS tells each to make; a host's ranks divide them."""
+
 # --- hyperparameters that belong to the platform or the SDKs, never to the program ----------------
 HP_PROGRAM = "sagemaker_program"
 HP_SUBMIT_DIRECTORY = "sagemaker_submit_directory"

@@ -94,11 +94,13 @@ class Steps:
         """
         if self._looked or self._compiled or not self.alone:
             return
-        beside = ThreadPoolExecutor(1, thread_name_prefix="look", initializer=optimise_once)
-        multiplied = beside.submit(_multiply)
-        self.train.get_concrete_function()
-        self._looked = beside.submit(lambda: (multiplied.result(), self.look(*self.nothing())))
-        beside.shutdown(wait=False)
+        beside = ThreadPoolExecutor(1, thread_name_prefix="look", initializer=None if has_gpu() else optimise_once)
+        try:
+            multiplied = beside.submit(_multiply)
+            self.train.get_concrete_function()
+            self._looked = beside.submit(lambda: (multiplied.result(), self.look(*self.nothing())))
+        finally:
+            beside.shutdown(wait=False)
 
     def wait(self) -> None:
         """For what `prepare` has begun; raises what that raised."""
@@ -173,7 +175,7 @@ class Steps:
 
 
 def _multiply() -> None:
-    """Have oneDNN generate its code for products as a dense layer and its gradients take them: 0.03 s, once."""
+    """Have a CPU's code be generated for products as a dense layer and its gradients take them: 0.03 s, once."""
     square = tf.ones((4, 4))
     for transposed in ({}, {"transpose_a": True}, {"transpose_b": True}):
         tf.linalg.matmul(square, square, **transposed)

@@ -36,10 +36,11 @@ def test_a_thread_has_its_graphs_optimised_once_and_all_else_as_it_was():
         optimise_once()
         return before, settings()
 
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as thread, ThreadPoolExecutor(1) as another:
         before, after = thread.submit(change).result(60)
+        others = another.submit(settings).result(60)
     wanted = rewriter_config_pb2.RewriterConfig.ONE
     assert before.graph_options.rewrite_options.meta_optimizer_iterations != wanted
+    assert others == before
     before.graph_options.rewrite_options.meta_optimizer_iterations = wanted
     assert after == before
-    assert settings().graph_options.rewrite_options.meta_optimizer_iterations != wanted, "of this thread"

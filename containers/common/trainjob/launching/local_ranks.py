@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Literal
 
 from trainjob import cores, environment, failure, hosts
-from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, INSTANCE_GROUPS, exit_code
+from trainjob.contract import EXIT_FAILURE, EXIT_SUCCESS, INSTANCE_GROUPS, THREADS, exit_code
 from trainjob.environment import JobEnvironment
 from trainjob.errors import EntryPointError
 from trainjob.hyperparameters import MOST_PROCESSES, PROCESSES, plain
@@ -74,7 +74,15 @@ def told(env: JobEnvironment, environ: Mapping[str, str], devices: Devices) -> d
     if devices == "own":
         names = _visible(environ)
         mine[_VISIBLE] = names[env.local_rank] if env.local_rank < len(names) else str(env.local_rank)
-    return {"OMP_NUM_THREADS": str(max(1, len(cores.usable()) // env.local_ranks)), **environ, **mine}
+    return {**environ, "OMP_NUM_THREADS": _threads(environ, env.local_ranks), **mine}
+
+
+def _threads(environ: Mapping[str, str], ranks: int) -> str:
+    """For each of a host's ranks, unless the job itself says how many."""
+    given, shared = environ.get("OMP_NUM_THREADS"), environ.get(THREADS)
+    if given and given != shared:
+        return given
+    return str(max(1, int(shared or len(cores.usable())) // ranks))
 
 
 def run(ranks: int, devices: Devices, argv: Sequence[str]) -> int:

@@ -138,7 +138,16 @@ def env_of(rank: int, count: int, **resource: object) -> JobEnvironment:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "threads"), [({}, None), ({"OMP_NUM_THREADS": "9"}, "9")])
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [
+        ({}, None),
+        ({"OMP_NUM_THREADS": "9"}, "9"),
+        ({"OMP_NUM_THREADS": "9", "LOCAL_MODE_THREADS": "4"}, "9"),
+        ({"OMP_NUM_THREADS": "4", "LOCAL_MODE_THREADS": "4"}, "2"),
+        ({"OMP_NUM_THREADS": "1", "LOCAL_MODE_THREADS": "1"}, "1"),
+    ],
+)
 def test_ranks_share_the_cores_unless_the_job_says_otherwise(given, threads):
     told = local_ranks.told(env_of(1, 2), given, "all")
     assert told["OMP_NUM_THREADS"] == (threads or str(max(1, len(os.sched_getaffinity(0)) // 2)))
