@@ -275,8 +275,8 @@ class _Server:
         if spare and not spare.exception(_START_SECONDS):
             try:
                 spare.result().rename(folder)
-            except OSError:
-                self._is_far = True
+            except OSError as error:
+                self._is_far = error.errno == errno.EXDEV
                 remove_tree(spare.result())
             else:
                 return

@@ -56,12 +56,10 @@ def exported(server: Server) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-def typed(server: Server, home: Path, *command: str) -> str:
+def typed(server: Server, home: Path, *command: str, seconds: float = SDK_SECONDS) -> str:
     """What a command says, typed in a shell that is led to the endpoint."""
     caller = {**exported(server), "PATH": "/usr/bin:/bin", "HOME": str(home)}
-    done = subprocess.run(
-        command, env=caller, capture_output=True, text=True, check=False, timeout=SDK_SECONDS, cwd=home
-    )
+    done = subprocess.run(command, env=caller, capture_output=True, text=True, check=False, timeout=seconds, cwd=home)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -59,8 +59,7 @@ class Steps:
         if not compiled:
             fuse_optimizer(optimizer)
         self._logits = models.to_logits(model)
-        if not has_gpu():
-            optimise_once()
+        optimise_once()
         # Replicas meet where gradients are added up, and may not do so within a function of their own.
         self.alone = strategy.num_replicas_in_sync == 1
         """Whether there is but one replica."""
@@ -94,7 +93,7 @@ class Steps:
         """
         if self._looked or self._compiled or not self.alone:
             return
-        beside = ThreadPoolExecutor(1, thread_name_prefix="look", initializer=None if has_gpu() else optimise_once)
+        beside = ThreadPoolExecutor(1, thread_name_prefix="look", initializer=optimise_once)
         try:
             multiplied = beside.submit(_multiply)
             self.train.get_concrete_function()

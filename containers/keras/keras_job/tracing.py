@@ -11,6 +11,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 from tensorflow.python.eager import context
 
+from keras_job.recipe import has_gpu
+
 
 def traced(function: Callable[..., Any], **settings: Any) -> Any:
     """A function that TensorFlow runs as a graph; `settings` are tf.function's."""
@@ -21,8 +23,10 @@ def optimise_once() -> None:
     """Have TensorFlow optimise each graph once, of functions that this thread calls for the first time from now on.
 
     Its passes go over a graph twice. On a CPU the second time is 0.04 s of the workshop's step, which is no faster for
-    it. The setting is no part of TensorFlow's public names.
+    it; with a GPU nothing is changed. The setting is no part of TensorFlow's public names.
     """
+    if has_gpu():
+        return
     options = context.context().function_call_options
     config = config_pb2.ConfigProto.FromString(options.config_proto_serialized)
     config.graph_options.rewrite_options.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
