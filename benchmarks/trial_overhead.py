@@ -5,7 +5,8 @@
 Each trial is a whole job of the process runner, of the image's own program, for some epochs of a few drawn images.
 `torch_overhead_s` and `tensorflow_overhead_s` are those of forked ones: from the creation of the job to the end of its
 first epoch, evaluation included, less what a later epoch takes, and from the program's end to the final status. So what
-TensorFlow traces is in it. Nothing is shuffled: for its window to fill, a first epoch waits wherever it is trained.
+TensorFlow traces is in it. Epochs are short: whatever else makes the first one longer, as a machine's other guests, is
+taken for overhead. Nothing is shuffled: for its window to fill, a first epoch waits wherever it is trained.
 What the program does after its last epoch is not in it: saving a model and drawing pictures, `..._after_training_s`.
 The database of jobs is held open, as by the endpoint, whose trials a sweep's are.
 `torch_two_busy` is the share of all cores' time that was used while two trials ran at once; `torch_both_cores` how much
@@ -37,9 +38,11 @@ from local_mode.runners.stand_in import read_stand_ins
 from scripts.datasets.drawing import draw
 from scripts.local_job import LocalJob, build_request, made_ready
 
-IMAGES = {"pytorch": 4_000, "keras": 256}
-"""A third of a second an epoch on two quiet cores."""
-EPOCHS = 4
+IMAGES = {"pytorch": 1_000, "keras": 256}
+"""A tenth and a third of a second an epoch on two quiet cores; Keras's are two steps, beside which it makes graphs."""
+EPOCHS = {"pytorch": 8, "keras": 4}
+MORE_IMAGES = 2_000
+"""Of the trials of torch that are compared as a whole."""
 CHANNELS = ("train", "validation")
 END_SECONDS = 600.0
 SHM_BYTES = 64 << 20
@@ -82,17 +85,18 @@ class Trials:
         """What programs do after their last epoch, by framework."""
         self.busy: dict[int, list[float]] = {}
         """Share of all cores' time used, by the number of trials at once."""
-        for framework, images in IMAGES.items():
-            for seed, name in enumerate(CHANNELS):
-                (folder / framework / name).mkdir(parents=True)
-                (folder / framework / name / "batch.bin").write_bytes(draw(images // (1 + 3 * seed), seed).tobytes())
+        for framework in IMAGES:
             made_ready(framework, "process", None, folder)
+        for images in {*IMAGES.values(), MORE_IMAGES}:
+            for seed, name in enumerate(CHANNELS):
+                (folder / str(images) / name).mkdir(parents=True)
+                (folder / str(images) / name / "batch.bin").write_bytes(draw(images // (1 + 3 * seed), seed).tobytes())
         self._stand_ins = read_stand_ins(folder / "stand-ins.json")
 
     def overhead(self, framework: str, *, forked: bool) -> float:
         """Of one trial, in seconds."""
         times = Times()
-        whole = self._run(framework, times, forked=forked)
+        whole = self._run(framework, times, images=IMAGES[framework], forked=forked)
         first, *later = times.epochs
         epoch = statistics.median(end - begin for begin, end in pairwise(times.epochs))
         self.after.setdefault(framework, []).append(times.ends - later[-1])
@@ -101,7 +105,11 @@ class Trials:
     def whole(self, framework: str, *, at_once: int) -> float:
         """Seconds until so many forked trials, begun together, have ended."""
         threads = [
-            threading.Thread(target=self._run, args=(framework, Times()), kwargs={"forked": True, "at_once": at_once})
+            threading.Thread(
+                target=self._run,
+                args=(framework, Times()),
+                kwargs={"images": MORE_IMAGES, "forked": True, "at_once": at_once},
+            )
             for _ in range(at_once)
         ]
         start, idle = time.perf_counter(), idle_seconds()
@@ -113,14 +121,14 @@ class Trials:
         self.busy.setdefault(at_once, []).append(1 - (idle_seconds() - idle) / (seconds * (os.cpu_count() or 1)))
         return seconds
 
-    def _run(self, framework: str, times: Times, *, forked: bool, at_once: int = 1) -> float:
+    def _run(self, framework: str, times: Times, *, images: int, forked: bool, at_once: int = 1) -> float:
         """Run one, of a sweep with so many at a time; its seconds."""
         job = LocalJob(
             framework=framework,
             label="trial",
             input_mode="Pipe",
-            channels={name: self._folder / framework / name for name in CHANNELS},
-            hyperparameters={"epochs": str(EPOCHS), "shuffle_window": "0"},
+            channels={name: self._folder / str(images) / name for name in CHANNELS},
+            hyperparameters={"epochs": str(EPOCHS[framework]), "shuffle_window": "0"},
             state=self._folder,
         )
         document = build_request(job, f"trial-{next(self._numbers)}")

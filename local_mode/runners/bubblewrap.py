@@ -86,8 +86,11 @@ def options(launch: Launch, overlay: Overlay, *, info_fd: int) -> list[str]:
         command += ["--dev-bind", device, device]
     root = launch.job_folder.parents[1]
     command += _without_secrets(root)
+    shown: list[Path] = []
     for path in overlay.needs:
-        if any(path.is_relative_to(top) for top in (*_HIDDEN, root)):
+        is_hidden = any(path.is_relative_to(top) for top in (*_HIDDEN, root))
+        if is_hidden and not any(path.is_relative_to(above) for above in shown):
+            shown.append(path)
             command += ["--ro-bind-try", str(path), str(path)]
     command += [
         "--bind",

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import itertools
 import json
 import os
 import select
@@ -14,7 +13,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,9 +106,8 @@ class Fork:
 class Reserved:
     """A process that waits to be told what job to fork. `close` must follow, whatever happens."""
 
-    def __init__(self, report: socket.socket, output: int, overlay: Overlay, on_start: Callable[[], None]) -> None:
-        """`on_start` is called when the job runs."""
-        self._report, self._output, self._on_start = report, output, on_start
+    def __init__(self, report: socket.socket, output: int, overlay: Overlay) -> None:
+        self._report, self._output = report, output
         self.overlay = overlay
         """The job's own virtual environment."""
         self._is_open = True
@@ -132,7 +129,6 @@ class Reserved:
             said = os.read(self._output, _MARK_BYTES).decode(errors="replace").strip().splitlines()
             raise RunnerError(f"The fork server starts no job: {said[-1] if said else 'no message'}.")
         self._is_open = False
-        self._on_start()
         return Fork(self._report, self._output, handle)
 
     def close(self) -> None:
@@ -210,12 +206,6 @@ class _Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._running: tuple[Overlay, socket.socket] | None = None
         """What it runs in, and where it takes jobs."""
-        self._copier = ThreadPoolExecutor(1, thread_name_prefix="environment")
-        self._spare: Future[Path] | None = None
-        """An environment for the next job."""
-        self._numbers = itertools.count()
-        self._is_far = False
-        """Whether jobs are in another file system, where an environment cannot be moved to."""
         self._is_closed = False
         self._folder = Path()
 
@@ -228,8 +218,7 @@ class _Server:
     def reserve(self, folder: Path) -> Reserved:
         """Have the server fork a keeper, which is at hand when the job's sandbox stands.
 
-        The environment is a copy of the one that the server runs in, made since the last job: to make one takes tens of
-        times as long.
+        The environment is a copy of the one that the server runs in: to make one takes tens of times as long.
 
         Raises:
             LocalModeError: the server cannot be started.
@@ -239,13 +228,12 @@ class _Server:
             if self._is_closed:
                 raise ConnectionResetError(errno.ECONNRESET, "it has just ended")
             made, control = self._running or self._start()
-            spare, self._spare = self._spare, None
-        self._give(spare, made, folder)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         read, write = os.pipe()
-        held = Reserved(ours, read, replace(made, folder=folder), self._prepare)
+        held = Reserved(ours, read, replace(made, folder=folder))
         try:
             socket.send_fds(control, [b"job"], [theirs.fileno(), write])
+            shutil.copytree(made.folder, folder, symlinks=True)  # while it forks
         except OSError:
             held.close()
             raise
@@ -253,34 +241,6 @@ class _Server:
             theirs.close()
             os.close(write)
         return held
-
-    def _prepare(self) -> None:
-        """Copy an environment for the next job, beside the one that has begun."""
-        with self._lock:
-            if self._running and not self._spare and not self._is_far and not self._is_closed:
-                with contextlib.suppress(RuntimeError):  # no thread is to be had: the next job copies its own
-                    self._spare = self._copier.submit(self._copy, self._running[0])
-
-    def _copy(self, made: Overlay) -> Path:
-        folder = self._folder / f"spare-{next(self._numbers)}"
-        try:
-            shutil.copytree(made.folder, folder, symlinks=True)
-        except OSError:
-            remove_tree(folder)
-            raise
-        return folder
-
-    def _give(self, spare: Future[Path] | None, made: Overlay, folder: Path) -> None:
-        """Put an environment there: the spare one, where it could be made and is in the same file system."""
-        if spare and not spare.exception(_START_SECONDS):
-            try:
-                spare.result().rename(folder)
-            except OSError as error:
-                self._is_far = error.errno == errno.EXDEV
-                remove_tree(spare.result())
-            else:
-                return
-        shutil.copytree(made.folder, folder, symlinks=True)
 
     def close(self) -> None:
         """End it, and every job that it has."""
@@ -291,7 +251,6 @@ class _Server:
             if self._running is not None:
                 self._running[1].close()
             self._is_closed = True
-        self._copier.shutdown()
         if self._folder.name:
             remove_tree(self._folder)
 

@@ -161,29 +161,6 @@ def test_server_that_is_killed_takes_its_jobs_along_and_is_replaced(lab, tmp_pat
     assert lab.run(["look_closely"]).report["preloaded"]
 
 
-def test_environment_made_since_the_last_job_is_given_to_the_next_and_done_without_where_it_is_gone(lab, tmp_path):
-    def spares():
-        return sorted((tmp_path / "fork-servers").glob("*/spare-*"))
-
-    def is_made():
-        return [path for path in spares() if list(path.glob("bin/python")) and list(path.glob("lib/*/*/_stand_in.pth"))]
-
-    first = lab.run(["look_closely"]).report
-    eventually(is_made)
-    (given,) = spares()
-    second = lab.run(["look_closely"]).report
-    assert not given.exists()
-    eventually(is_made)
-    (made,) = spares()
-    made.rename(tmp_path / "taken")
-    third = lab.run(["look_closely"]).report
-
-    assert first["preloaded"]
-    assert second["preloaded"]
-    assert third["preloaded"]
-    assert first["path"] == second["path"] == third["path"]
-
-
 def test_server_that_cannot_import_leaves_jobs_to_start_without_it(kind, tmp_path, forks, notes, monkeypatch):
     entries = stand_ins()
     entries[IMAGE]["preload"] = "no_such_module:load"

@@ -1,15 +1,16 @@
-"""What Keras makes many operations of, by the one that TensorFlow has for it. For a step that XLA does not compile.
+"""What Keras makes many operations of, by the few that TensorFlow needs for it. For a step that XLA does not compile.
 
-Batch normalisation passes over the images once and not eight times; Adam is one operation for each weight and not 41.
-Of the workshop's network a step has 700 operations and not 1,700, and what it takes to trace and to optimise one is
-shorter with them.
+Batch normalisation passes over the images once and not eight times. Of the workshop's network a step has 507 operations
+and not 1,700, and what it takes to trace and to optimise one is shorter with them.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import record
 
 _LEAST_EPSILON = 1.001e-5
 """Below it cuDNN does not normalise."""
@@ -38,20 +39,31 @@ def _normalise(
 ) -> tf.Tensor:
     if not (training and layer.trainable and mask is None):
         return unfused(images, training=training, mask=mask)
+    scale, offset, *moving = (
+        tf.convert_to_tensor(each.value) for each in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
+    )
     floats = tf.cast(images, tf.float32)
-    nothing = tf.constant((), tf.float32)
-    found = tf.raw_ops.FusedBatchNormV3(
-        x=floats, scale=layer.gamma.value, offset=layer.beta.value, mean=nothing, variance=nothing,
-        epsilon=max(layer.epsilon, _LEAST_EPSILON),
-    )  # fmt: skip
-    normalised, mean, variance = found.y, found.batch_mean, found.batch_variance
-    # Keras keeps that of the batch itself, not what it tells of all images.
-    variance -= variance * (layer.gamma.shape[0] / tf.cast(tf.size(floats), tf.float32))
-    share = tf.constant(1.0 - layer.momentum, tf.float32)
-    for moving, now in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-        before = tf.convert_to_tensor(moving.value)
-        moving.assign(before + (now - before) * share)
-    return tf.cast(normalised, layer.compute_dtype)
+    epsilon = max(layer.epsilon, _LEAST_EPSILON)
+    with record.stop_recording():
+        found = tf.raw_ops.FusedBatchNormV3(
+            x=floats, scale=scale, offset=offset, mean=moving[0], variance=moving[1],
+            epsilon=epsilon, exponential_avg_factor=1 - layer.momentum,
+        )  # fmt: skip
+        # Keras remembers the variance of the batch itself, not what it tells of all images.
+        share = layer.gamma.shape[0] / tf.cast(tf.size(floats), tf.float32)
+        variance = found.batch_variance - (found.batch_variance - layer.momentum * moving[1]) * share
+
+    def differentiate(gradient: tf.Tensor) -> Sequence[tf.Tensor]:
+        return tf.raw_ops.FusedBatchNormGradV3(
+            y_backprop=gradient, x=floats, scale=scale, reserve_space_1=found.reserve_space_1,
+            reserve_space_2=found.reserve_space_2, reserve_space_3=found.reserve_space_3, epsilon=epsilon,
+        )[:3]  # fmt: skip
+
+    # Of the statistics nobody asks the gradient, for which TensorFlow's own would be given zeros.
+    record.record_operation("FusedBatchNorm", [found.y], [floats, scale, offset], differentiate)
+    layer.moving_mean.assign(found.batch_mean)
+    layer.moving_variance.assign(variance)
+    return tf.cast(found.y, layer.compute_dtype)
 
 
 def _is_plain_convolution(layer: keras.layers.Conv2D) -> bool:
@@ -75,75 +87,35 @@ def _drop(layer: Any, unfused: Any, values: tf.Tensor, training: bool = False) -
     """
     if not training or values.dtype == tf.float16:
         return unfused(values, training=training)
-    seed = tf.cast(layer.seed_generator.next() % _SEEDS, tf.int32)
-    drawn = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
-    uniform = tf.raw_ops.StatelessRandomUniformV2(
-        shape=tf.shape(values), key=drawn.key, counter=drawn.counter, alg=_BY_DEVICE, dtype=values.dtype
-    )
-    return values * tf.cast(uniform >= layer.rate, values.dtype) * (1 / (1 - layer.rate))
+    with record.stop_recording():
+        state = layer.seed_generator.state.value
+        seed = tf.convert_to_tensor(state)
+        state.assign_add(tf.constant((0, 1), state.dtype), read_value=False)
+        drawn = tf.raw_ops.StatelessRandomGetKeyCounter(seed=tf.cast(seed % _SEEDS, tf.int32))
+        uniform = tf.raw_ops.StatelessRandomUniformV2(
+            shape=tf.shape(values), key=drawn.key, counter=drawn.counter, alg=_BY_DEVICE, dtype=values.dtype
+        )
+        kept = tf.cast(uniform >= layer.rate, values.dtype) * (1 / (1 - layer.rate))
+        dropped = values * kept
+    # TensorFlow's own would sum the gradient, in case that one of the two was stretched to the other's shape.
+    record.record_operation("Dropout", [dropped], [values], lambda gradient: [gradient * kept])
+    return dropped
 
 
-_FUSED = {
+def _is_plain_shape(layer: Any) -> bool:
+    return getattr(layer, "data_format", None) != "channels_first"
+
+
+def _reshape(layer: Any, unfused: Any, values: tf.Tensor) -> tf.Tensor:
+    """Keras asks how many records there are first."""
+    sizes = layer.compute_output_shape(tuple(values.shape))[1:]
+    return tf.reshape(values, (-1, *sizes)) if all(sizes) else unfused(values)
+
+
+_FUSED: dict[type, tuple[Callable[[Any], bool], Callable[..., tf.Tensor]]] = {
     keras.layers.BatchNormalization: (_is_plain_normalisation, _normalise),
     keras.layers.Conv2D: (_is_plain_convolution, _convolve),
     keras.layers.Dropout: (_is_plain_dropout, _drop),
+    keras.layers.Flatten: (_is_plain_shape, _reshape),
+    keras.layers.Reshape: (_is_plain_shape, _reshape),
 }
-
-
-def fuse_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Have Adam, and SGD with momentum, change a weight by one operation; what is computed and saved stays Keras's."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-    if type(inner) is keras.optimizers.Adam and not inner.amsgrad:
-        inner._distributed_tf_update_step = functools.partial(_update, inner, _adam, _adams)
-    elif type(inner) is keras.optimizers.SGD and inner.momentum:
-        inner._distributed_tf_update_step = functools.partial(_update, inner, _sgd, _sgds)
-
-
-def _update(
-    optimizer: Any, step: Any, prepare: Any, distribution: Any, gradients_and_variables: Any, rate: tf.Tensor
-) -> None:
-    """Keras's own, but for `prepare`: it gives what is the same for all variables of a dtype, once."""
-    common: dict[tf.DType, dict[str, tf.Tensor]] = {}
-    for gradient, variable in gradients_and_variables:
-        if variable.dtype not in common:
-            common[variable.dtype] = prepare(optimizer, rate, variable.dtype)
-        given = gradient, common[variable.dtype]
-        distribution.extended.update(variable, functools.partial(step, optimizer), args=given, group=False)
-
-
-def _adams(optimizer: Any, rate: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
-    steps = tf.cast(optimizer.iterations + 1, dtype)
-    betas = [tf.constant(beta, dtype) for beta in (optimizer.beta_1, optimizer.beta_2)]
-    return {
-        "lr": tf.cast(rate, dtype),
-        "beta1": betas[0],
-        "beta2": betas[1],
-        "beta1_power": tf.pow(betas[0], steps),
-        "beta2_power": tf.pow(betas[1], steps),
-        "epsilon": tf.constant(optimizer.epsilon, dtype),
-    }
-
-
-def _adam(optimizer: Any, variable: Any, gradient: tf.Tensor, common: dict[str, tf.Tensor]) -> None:
-    index = optimizer._get_variable_index(variable)
-    tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=optimizer._momentums[index].value.handle,
-        v=optimizer._velocities[index].value.handle,
-        grad=tf.cast(gradient, variable.dtype),
-        **common,
-    )
-
-
-def _sgds(optimizer: Any, rate: tf.Tensor, dtype: tf.DType) -> dict[str, tf.Tensor]:
-    return {"lr": tf.cast(rate, dtype), "momentum": tf.constant(optimizer.momentum, dtype)}
-
-
-def _sgd(optimizer: Any, variable: Any, gradient: tf.Tensor, common: dict[str, tf.Tensor]) -> None:
-    tf.raw_ops.ResourceApplyKerasMomentum(
-        var=variable.handle,
-        accum=optimizer.momentums[optimizer._get_variable_index(variable)].value.handle,
-        grad=tf.cast(gradient, variable.dtype),
-        use_nesterov=optimizer.nesterov,
-        **common,
-    )

@@ -50,7 +50,12 @@ def unnamed(strategy: tf.distribute.Strategy) -> AbstractContextManager[Any]:
     """
     if strategy.num_replicas_in_sync > 1:
         return nullcontext()
-    return tf.variable_creator_scope(lambda create, **given: create(**{**given, "name": None}))
+
+    def unname(create: Callable[..., tf.Variable], **given: Any) -> tf.Variable:
+        with tf.name_scope(""):  # of the layer, which would be a name
+            return create(**{**given, "name": None})
+
+    return tf.variable_creator_scope(unname)
 
 
 def to_logits(model: keras.Model) -> keras.Model:
@@ -196,6 +201,8 @@ def _normalised(images: keras.KerasTensor) -> keras.KerasTensor:
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
     """Of each record, `(n,)`, in the precision of the logits `(n, classes)`; its true class counts 1 - `smoothing`."""
+    if not smoothing:
+        return tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels).loss
     classes = logits.shape[-1]
     targets = tf.one_hot(labels, classes, dtype=logits.dtype) * (1 - smoothing) + smoothing / classes
     # tf.nn's own is 25 operations more, for logits of any shape.

@@ -25,7 +25,8 @@ from keras_job.training import Trainer
 
 log = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = {"cpu": 250, "gpu": 1000}
+"""Records that are looked at together: more take only more memory on a CPU, fewer take longer on a GPU."""
 
 # --- config ---------------------------------------------------------------------------------------
 
@@ -49,6 +50,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
 
 def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy: tf.distribute.Strategy) -> None:
     keras.utils.set_random_seed(config.seed)
+    device = "gpu" if has_gpu() else "cpu"
 
     # --- data -------------------------------------------------------------------------------------
     cache_bytes = config.cache_mb * 10**6 // env.local_ranks if config.cache else 0
@@ -64,7 +66,7 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
     )
     validation = inputs.cifar10_dataset(
         held_out,
-        EVALUATION_BATCH,
+        EVALUATION_BATCH[device],
         share=hosts.share(env, held_out.config),
         framing=config.framing,
         cache_bytes=cache_bytes,
@@ -75,7 +77,6 @@ def _run(env: JobEnvironment, stop: Stop, config: Config, ranks: Ranks, strategy
         model = models.build(config.model, config.policy())
         optimizer = config.optimize(model)
         trainer = Trainer(config, model, optimizer, strategy, stop, ranks=ranks)
-    device = "gpu" if has_gpu() else "cpu"
     log.info("%s on %s, tensorflow %s: %s", config.model, device, tf.__version__, hyperparameters.resolved(config))
 
     # --- resume -----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from trainjob.training.ranks import Ranks
 
 from pytorch_job import inputs, models, photographs, saving
 from pytorch_job.ranks import joined, weights
-from pytorch_job.recipe import Recipe
+from pytorch_job.recipe import Recipe, seed
 from pytorch_job.training import Trainer
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def main(env: JobEnvironment, stop: Stop) -> None:
 
 
 def _run(env: JobEnvironment, stop: Stop, config: Config, device: torch.device, ranks: Ranks) -> None:
-    torch.manual_seed(config.seed)
+    seed(config.seed, device)
     name, side = config.fitted(device)
 
     # --- data -------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from trainjob.training.schedules import SCALINGS, SCHEDULES
 from pytorch_job import inputs, saving
 from pytorch_job.accumulation import Found, Piece, accumulate
 from pytorch_job.ranks import parallel, share_buffers, synchronise
-from pytorch_job.recipe import FACTOR, Recipe
+from pytorch_job.recipe import FACTOR, Recipe, seed
 
 log = logging.getLogger(__name__)
 
@@ -135,10 +135,10 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = peak * share * group.get(FACTOR, 1.0)
         # Seeded by the step, not drawn from a running generator: a resumed job then needs no state to go on the same.
-        seed = (recipe.seed << 32 | progress.step) + self._ranks.index * _RANK_SEEDS
-        generator = torch.Generator().manual_seed(seed % 2**64)
+        number = ((recipe.seed << 32 | progress.step) + self._ranks.index * _RANK_SEEDS) % 2**64
+        generator = torch.Generator().manual_seed(number)
         if not alone:
-            torch.manual_seed(seed % 2**64)  # dropout's, which is kept of the first rank alone
+            seed(number, self.device)  # dropout's, which is kept of the first rank alone
         self._optimizer.zero_grad(set_to_none=True)
         compute = functools.partial(self._backward, weight=1.0 if alone else weight)
         loss, hits = accumulate(compute, *self._augmented(batch, generator), recipe.gradient_accumulation, self._apart)

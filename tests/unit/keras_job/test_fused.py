@@ -1,4 +1,4 @@
-"""Batch normalisation by TensorFlow's one operation: Keras's own numbers, and Keras's own layer in what is saved."""
+"""Layers by few of TensorFlow's operations: Keras's own numbers, and Keras's own layers in what is saved."""
 
 from pathlib import Path
 
@@ -6,7 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_job import fused, models
+from keras_job import fused, inputs, models
+from keras_job.recipe import Recipe
+from keras_job.steps import Steps
+from trainjob.training.ranks import Ranks
 
 
 def network(**settings) -> keras.Model:
@@ -90,59 +93,6 @@ def test_every_network_of_ours_trains_by_it_in_any_precision(precision):
     assert function(tf.zeros((2, 32, 32, 3), tf.uint8)).dtype == tf.float32
 
 
-MAKERS = {
-    "adam": lambda: keras.optimizers.Adam(0.01, weight_decay=0.1),
-    "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
-    "heavy ball": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
-    "clipped": lambda: keras.optimizers.Adam(0.01, clipnorm=0.1, use_ema=True),
-    "scaled adam": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
-}
-OPERATION = dict.fromkeys(("adam", "clipped", "scaled adam"), "ResourceApplyAdam")
-
-
-def trained(optimizer: keras.optimizers.Optimizer) -> tuple[list[np.ndarray], set[str]]:
-    """Weights and the optimizer's own state after some steps, and the operations of one."""
-    kinds = (((3, 4), "float32"), ((12,), "float32"), ((4, 3), "float64"))
-    weights = [keras.Variable(np.linspace(-1, 1, 12).reshape(shape), dtype=dtype) for shape, dtype in kinds]
-    optimizer.build(weights)
-
-    @tf.function
-    def step(rate):
-        optimizer.learning_rate = rate
-        optimizer.apply([tf.sin(5 * weight) for weight in weights], weights)
-
-    for rate in (0.1, 0.05, 0.01, 0.0):
-        step(tf.constant(rate))
-    definition = step.get_concrete_function(tf.constant(0.1)).graph.as_graph_def()
-    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
-    return [np.asarray(each) for each in [*weights, *optimizer.variables]], {node.op for node in nodes}
-
-
-@pytest.mark.parametrize("name", MAKERS)
-def test_optimizers_steps_are_those_of_keras_but_for_rounding(name):
-    quick, plain = MAKERS[name](), MAKERS[name]()
-    fused.fuse_optimizer(quick)
-    (ours, operations_ours), (kerass, operations_kerass) = trained(quick), trained(plain)
-    assert OPERATION.get(name, "ResourceApplyKerasMomentum") in operations_ours - operations_kerass
-    for one, other in zip(ours, kerass, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4)
-
-
-OTHERS = {
-    "amsgrad": lambda: keras.optimizers.Adam(amsgrad=True),
-    "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
-    "adamw": keras.optimizers.AdamW,
-}
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_optimizers_are_left(name):
-    optimizer = OTHERS[name]()
-    fused.fuse_optimizer(optimizer)
-    assert not any(operation.startswith("ResourceApply") for operation in trained(optimizer)[1])
-
-
 def drawing(**settings) -> keras.Model:
     """Without settings a network that is all fused."""
     keras.utils.set_random_seed(0)
@@ -181,3 +131,43 @@ def test_dropout_of_a_shape_of_its_own_and_a_convolution_without_bias_are_left(i
     fused.fuse(quick)
     assert "SelectV2" in operations(quick)
     np.testing.assert_array_equal(quick(images, training=True), plain(images, training=True))
+
+
+def test_shapes_are_taken_without_a_count_of_the_records_where_they_are_known():
+    quick, plain = (shaping((4, 6), (2, 12)) for _ in range(2))
+    fused.fuse(quick)
+    counting = {"Shape", "StridedSlice", "Pack"}
+    assert counting <= kinds(plain, (None, 4, 6))
+    assert not counting & kinds(quick, (None, 4, 6))
+    for count in (3, 0):
+        values = np.arange(24.0 * count, dtype=np.float32).reshape(count, 4, 6)
+        np.testing.assert_array_equal(quick(values), plain(values))
+
+
+def test_a_shape_that_is_not_known_is_left_to_keras():
+    quick, plain = (shaping((None, 6), (-1, 3)) for _ in range(2))
+    fused.fuse(quick)
+    assert kinds(quick, (None, None, 6)) == kinds(plain, (None, None, 6))
+    values = np.arange(48.0, dtype=np.float32).reshape(2, 4, 6)
+    np.testing.assert_array_equal(quick(values), plain(values))
+
+
+def test_a_step_of_the_workshops_network_stays_one_that_is_soon_traced():
+    recipe = Recipe()
+    model = models.build("workshop")
+    steps = Steps(
+        recipe, model, recipe.optimize(model), tf.distribute.get_strategy(),
+        batch=inputs.ROWS, split=inputs.split, head=(), head_factor=1.0, ranks=Ranks(),
+    )  # fmt: skip
+    assert len(steps.train.get_concrete_function().graph.get_operations()) < 520
+    assert not steps.train.get_concrete_function().graph.as_graph_def().library.function
+
+
+def shaping(size: tuple[int | None, ...], wanted: tuple[int, ...]) -> keras.Model:
+    values = keras.Input(size)
+    return keras.Model(values, keras.layers.Flatten()(keras.layers.Reshape(wanted)(values)))
+
+
+def kinds(model: keras.Model, shape: tuple[int | None, ...]) -> set[str]:
+    function = tf.function(model, input_signature=[tf.TensorSpec(shape)])
+    return {operation.type for operation in function.get_concrete_function().graph.get_operations()}

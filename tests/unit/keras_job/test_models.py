@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras_job import models
 from trainjob import cifar10
 
@@ -43,3 +44,13 @@ def test_probabilities_are_the_softmax_of_the_logits_in_any_precision():
         assert logits.dtype == "float32"
         assert keras.ops.softmax(logits).numpy() == pytest.approx(model(pixels).numpy(), abs=1e-6)
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_unnamed_variables_share_a_name_of_tensorflows_and_keep_keras_own():
+    named = models.build("workshop")
+    strategy = tf.distribute.get_strategy()
+    with models.unnamed(strategy):
+        model = models.build("workshop")
+    assert len({variable.value.name for variable in named.variables}) > 10
+    assert {variable.value.name for variable in model.variables} == {"Variable:0"}
+    assert len({variable.path for variable in model.variables}) == len(model.variables)
