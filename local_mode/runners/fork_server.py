@@ -181,8 +181,11 @@ def _move(prefix: str) -> None:
     here = sys.prefix
     sys.prefix = sys.exec_prefix = prefix
     sys.executable = f"{prefix}/bin/python"
-    # Nothing was looked for there yet, so that no finder knows too little of it; to tell all of them is 2 ms.
     sys.path[:] = [prefix + path.removeprefix(here) if path.startswith(f"{here}/") else path for path in sys.path]
+    # A folder that the job's PYTHONPATH names may be in its sandbox alone. `importlib.invalidate_caches` takes 2 ms to
+    # tell every package's finder, too.
+    for path in sys.path:
+        sys.path_importer_cache.pop(path, None)
 
 
 def _enter(first: int, handle: int, system: ctypes.CDLL) -> None:

@@ -161,6 +161,20 @@ def test_server_that_is_killed_takes_its_jobs_along_and_is_replaced(lab, tmp_pat
     assert lab.run(["look_closely"]).report["preloaded"]
 
 
+def test_forked_program_imports_what_its_own_python_path_names(lab, kind, tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "brought_along.py").write_text("VALUE = 7\n")
+    # The first of them is in the sandbox alone, which the server is not in.
+    place = "/opt/ml/input/data/code" if kind == "bubblewrap" else str(tmp_path / "code")
+    run = lab.run(
+        ["import_and_tell", "brought_along"],
+        channels={"code": tmp_path / "code"},
+        mode="File",
+        Environment={"PYTHONPATH": place},
+    )
+    assert run.report == {"value": 7, "preloaded": True}
+
+
 def test_server_that_cannot_import_leaves_jobs_to_start_without_it(kind, tmp_path, forks, notes, monkeypatch):
     entries = stand_ins()
     entries[IMAGE]["preload"] = "no_such_module:load"

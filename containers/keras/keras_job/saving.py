@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 from trainjob.contract import Paths
 from trainjob.errors import ChannelError, CheckpointError
@@ -167,6 +168,6 @@ def export(model: keras.Model, folder: Path) -> None:
     """Write a SavedModel that has each weight once; `model.export` writes Keras's variable and TensorFlow's in it."""
     (pixels,) = model.inputs
     archive = keras.export.ExportArchive()
-    signature = [keras.InputSpec(pixels.dtype, pixels.shape, name=pixels.name)]
+    signature = [tf.TensorSpec(pixels.shape, pixels.dtype, name=pixels.name)]
     archive.add_endpoint("serve", model.__call__, input_signature=signature)
     archive.write_out(folder, verbose=False)

@@ -153,7 +153,7 @@ def test_a_shape_that_is_not_known_is_left_to_keras():
 
 
 def test_a_step_of_the_workshops_network_stays_one_that_is_soon_traced():
-    recipe = Recipe()
+    recipe = Recipe(jit_compile="false")
     model = models.build("workshop")
     steps = Steps(
         recipe, model, recipe.optimize(model), tf.distribute.get_strategy(),

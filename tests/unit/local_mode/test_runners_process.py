@@ -101,7 +101,8 @@ def test_interpreter_that_does_not_work_is_the_users_error(tmp_path):
 
 
 def sandbox(folder, **fields):
-    overlay = Overlay(folder=folder / "venv", needs=(Path("/usr"), folder), parent_bin=Path("/usr/bin"))
+    needs = (Path("/usr"), folder, folder / "bin")
+    overlay = Overlay(folder=folder / "venv", needs=needs, parent_bin=Path("/usr/bin"))
     return " ".join(bubblewrap.options(launch(folder, **fields), overlay, info_fd=9))
 
 
@@ -118,11 +119,12 @@ def test_sandbox_has_no_network_when_isolated(tmp_path):
     assert "--unshare-net" in sandbox(tmp_path, network_isolation=True)
 
 
-def test_sandbox_shows_what_it_needs_of_hidden_folders_only():
+def test_sandbox_shows_what_it_needs_of_hidden_folders_only_and_once():
     folder = Path("/tmp/some/place")
     command = sandbox(folder)
 
-    assert f"--ro-bind-try {folder} {folder}" in command
+    assert f"--ro-bind-try {folder} {folder} " in command
+    assert f"--ro-bind-try {folder}/bin" not in command
     assert "--ro-bind-try /usr" not in command
 
 
