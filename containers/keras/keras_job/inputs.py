@@ -164,12 +164,11 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def split(rows: tf.Tensor, channels_last: tf.Tensor) -> Batch:
     """Images `(n, 32, 32, 3)` uint8 and labels `(n,)` int64 of rows as stored, on whatever device they are."""
     pixels = rows[:, 1:]
-    # Without a branch, for which TensorFlow makes two graphs more: what is one plane already is no other transposed.
-    depth, height, width = cifar10.IMAGE_SHAPE
-    planes = tf.where(tf.reduce_any(channels_last), 1, depth)
-    transposed = tf.transpose(tf.reshape(pixels, (-1, planes, depth * height * width // planes)), (0, 2, 1))
-    images = tf.reshape(transposed, (-1, height, width, depth))
-    images.set_shape((rows.shape[0], height, width, depth))
+    images = tf.cond(
+        tf.reduce_any(channels_last),
+        lambda: tf.reshape(pixels, (-1, 32, 32, 3)),
+        lambda: tf.transpose(tf.reshape(pixels, (-1, *cifar10.IMAGE_SHAPE)), (0, 2, 3, 1)),
+    )
     return images, tf.cast(rows[:, 0], tf.int64)
 
 

@@ -160,7 +160,6 @@ def test_a_step_of_the_workshops_network_stays_one_that_is_soon_traced():
         batch=inputs.ROWS, split=inputs.split, head=(), head_factor=1.0, ranks=Ranks(),
     )  # fmt: skip
     assert len(steps.train.get_concrete_function().graph.get_operations()) < 520
-    assert not steps.train.get_concrete_function().graph.as_graph_def().library.function
 
 
 def shaping(size: tuple[int | None, ...], wanted: tuple[int, ...]) -> keras.Model:
